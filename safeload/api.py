@@ -1,0 +1,249 @@
+"""`load`, `scan`, `open` and their relatives: the numbered procedure, and nothing else.
+
+Every file ends in a value, a report, or a `CheckpointError` (law 3). What cannot be opened at all stays the `OSError` that it is; wrong arguments are
+`TypeError` and `ValueError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from safeload.errors import CheckpointError, PolicyRejected, UnsupportedFormat
+from safeload.findings import Report
+from safeload.judge import Options, Reading, Verify, judge
+from safeload.limits import Limits
+from safeload.policy.model import Policy
+from safeload.policy.resolve import load_policy
+from safeload.source import ByteSource, FileLike, open_source
+
+if TYPE_CHECKING:
+    import os
+
+    from safeload.lazy import Checkpoint
+    from safeload.values import OpaqueObject
+
+DEFAULT_POLICY = "checkpoint"
+PolicyLike = "str | os.PathLike[str] | Policy | None"
+
+
+def load(
+    f: FileLike,
+    map_location: Any = None,
+    *,
+    policy: str | os.PathLike[str] | Policy | None = None,
+    mmap: bool | None = None,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    weights_only: bool = True,
+    limits: Limits | Mapping[str, int] | None = None,
+    constructors: Mapping[str, Callable[[OpaqueObject], Any]] | None = None,
+    pickle_module: None = None,
+) -> Any:
+    """Load a checkpoint without running any of it; torch.load's signature, numpy or CuPy arrays for tensors.
+
+    `f` is a path, bytes, or a binary file object at the start of the checkpoint. `map_location` has torch's meanings: None restores the device that each storage
+    was saved from (and raises `DeviceUnavailable` where it is not there), `"cpu"`, `"cuda:1"`, a device-like object, a dict of tags, or a callable. `policy` is a
+    shipped name, a path to a TOML file, or a `Policy`; default `"checkpoint"`. `mmap=False` reads payloads into memory instead of mapping the file
+    copy-on-write; arrays are writable and private to this process either way. `encoding` and `errors` decode the strings of Python 2 files.
+    `limits` replaces single limits of the budget. `constructors` maps `module.name` to your own function, which gets the inert record of
+    each such object and returns what stands in its place; it overrides an unlisted name, never a denied one.
+
+    1. Open the source. 2. Read and judge it (`judge`). 3. Refuse what is not accepted. 4. Place the storages. 5. Replay the vetted log.
+
+    Raises `PolicyRejected` (with `.report`, naming everything at once), other `CheckpointError`s, `DeviceUnavailable`, `PolicyFileError`, `OSError`.
+    """
+    if weights_only is not True:
+        raise TypeError("weights_only=False would run the file; safeload never does. policy='inspect' reads any class as an inert record")
+    if pickle_module is not None:
+        raise TypeError("safeload has no pickle_module; what may be loaded is decided by policy=")
+    resolved, budget_limits = _policy_and_limits(policy, limits)
+    options = Options(encoding=encoding, errors=errors, extra_opaque=frozenset(constructors or ()))
+    # 1
+    with open_source(f, budget_limits) as source:
+        # 2, 3
+        reading = _accepted(judge(source, resolved, budget_limits, options), source)
+        # 4, 5
+        return _built(reading, map_location, mapped=mmap is not False, constructors=dict(constructors or {}))
+
+
+def scan(
+    f: FileLike,
+    *,
+    policy: str | os.PathLike[str] | Policy | None = None,
+    encoding: str = "utf-8",
+    limits: Limits | Mapping[str, int] | None = None,
+    verify: Verify = None,
+    digest: bool = False,
+) -> Report:
+    """Judge one file without building anything: no array is made and numpy is not imported.
+
+    `verify="crc"` compares the CRC-32 of storages too, `digest=True` adds the file's sha256; both read every byte. See `judge` for the procedure.
+    Raises `OSError` for a path that cannot be opened and `PolicyFileError`; every file that opens gets a report.
+    """
+    return read(f, policy=policy, encoding=encoding, limits=limits, verify=verify, digest=digest).report
+
+
+def read(
+    f: FileLike,
+    *,
+    policy: str | os.PathLike[str] | Policy | None = None,
+    encoding: str = "utf-8",
+    limits: Limits | Mapping[str, int] | None = None,
+    verify: Verify = None,
+    digest: bool = False,
+) -> Reading:
+    """`scan`, with the interpreted streams beside the report: for listings and explanations."""
+    resolved, budget_limits = _policy_and_limits(policy, limits)
+    try:
+        source = open_source(f, budget_limits)
+    except CheckpointError as error:
+        return _unreadable(error, f, resolved, budget_limits)
+    with source:
+        return judge(source, resolved, budget_limits, Options(encoding=encoding, verify=verify, digest=digest))
+
+
+def open(
+    f: FileLike,
+    map_location: Any = "cpu",
+    *,
+    policy: str | os.PathLike[str] | Policy | None = None,
+    encoding: str = "utf-8",
+    limits: Limits | Mapping[str, int] | None = None,
+) -> Checkpoint:
+    """A lazy view: names, dtypes, shapes and extents now, the bytes of one tensor or slice when they are asked for. After `safetensors.safe_open`.
+
+    Use as a context manager. Judges the whole file first, as `load` does, and raises the same errors; payloads are not read.
+    """
+    from safeload.lazy import Checkpoint
+
+    resolved, budget_limits = _policy_and_limits(policy, limits)
+    source = open_source(f, budget_limits)
+    try:
+        reading = _accepted(judge(source, resolved, budget_limits, Options(encoding=encoding)), source)
+        return Checkpoint(reading, source, map_location)
+    except BaseException:
+        source.close()
+        raise
+
+
+class RestrictedUnpickler:
+    """One bare pickle stream from a binary file, after `pickle.Unpickler`: `RestrictedUnpickler(file, policy="checkpoint").load()`.
+
+    `load` reads one stream and leaves a seekable file behind its STOP, so pickles that follow each other are loaded one by one.
+    """
+
+    def __init__(
+        self,
+        file: Any,
+        *,
+        policy: str | os.PathLike[str] | Policy | None = None,
+        encoding: str = "utf-8",
+        errors: str = "strict",
+        limits: Limits | Mapping[str, int] | None = None,
+    ) -> None:
+        self._file = file
+        self._policy, self._limits = _policy_and_limits(policy, limits)
+        self._options = Options(encoding=encoding, errors=errors)
+
+    def load(self) -> Any:
+        """The value of the next stream. Raises as `safeload.load` does, and `EOFError` where nothing follows, as pickle does."""
+        from safeload.judge import judge_stream
+
+        start = self._file.tell() if self._seekable() else None
+        with open_source(self._file, self._limits) as source:
+            if not source.size:
+                raise EOFError("the file holds no further pickle")
+            reading, end = judge_stream(source, self._policy, self._limits, self._options)
+            value = _built(_accepted(reading, source), "cpu", mapped=False, constructors={})
+        if start is not None:
+            self._file.seek(start + end)
+        return value
+
+    def _seekable(self) -> bool:
+        return hasattr(self._file, "seek") and hasattr(self._file, "tell") and (not hasattr(self._file, "seekable") or bool(self._file.seekable()))
+
+
+def get_unsafe_globals_in_checkpoint(f: FileLike, *, policy: str | os.PathLike[str] | Policy | None = "weights-only") -> list[str]:
+    """Every name in the file that the policy does not allow, sorted; after `torch.serialization.get_unsafe_globals_in_checkpoint`.
+
+    Raises the `CheckpointError` of a file that cannot be read: torch sees some names where it understands the opcodes, and calls the rest fine.
+    """
+    reading = read(f, policy=policy)
+    if reading.error is not None:
+        raise _placed(reading.error, reading.report.path)
+    from safeload.policy.aliases import canonical_name
+
+    return sorted({canonical_name(use.global_name) for use in reading.report.globals if use.decision == "denied"})
+
+
+# ---- shared steps -----------------------------------------------------------------------------------------------------------------------
+
+
+def _policy_and_limits(policy: str | os.PathLike[str] | Policy | None, limits: Limits | Mapping[str, int] | None) -> tuple[Policy, Limits]:
+    resolved = load_policy(DEFAULT_POLICY if policy is None else policy)
+    if limits is None:
+        return resolved, resolved.limits
+    return resolved, limits if isinstance(limits, Limits) else resolved.limits.replaced(dict(limits))
+
+
+def _accepted(reading: Reading, source: ByteSource) -> Reading:
+    """The reading, if the file may be loaded; the error that says why not, else."""
+    report = reading.report
+    if report.verdict == "rejected":
+        first = report.errors[0]
+        more = f" ({len(report.errors) - 1:,} more in .report)" if len(report.errors) > 1 else ""
+        raise _placed(PolicyRejected(f"{first.message}{more}", rule=first.rule, report=report, member=first.member, offset=first.offset), source.name)
+    if reading.error is not None:
+        raise _placed(reading.error, source.name)
+    if report.verdict != "accepted":
+        first = report.errors[0]
+        raise _placed(CheckpointError(first.message, rule=first.rule, member=first.member, offset=first.offset), source.name)
+    if report_mode(reading) == "scan-only":
+        raise _placed(PolicyRejected(f"policy {report.policy} judges files and loads none", rule="SL320", report=report), source.name)
+    return reading
+
+
+def report_mode(reading: Reading) -> str:
+    """The mode of the policy that judged."""
+    return reading.plans[0].vetted.policy.mode if reading.plans else "enforce"
+
+
+def _built(reading: Reading, map_location: Any, *, mapped: bool, constructors: dict[str, Callable[[OpaqueObject], Any]]) -> Any:
+    from safeload.placement.place import place
+    from safeload.rebuild.replay import rebuild
+    from safeload.rebuild.storages import inputs
+
+    if len(reading.plans) != 1:
+        raise _placed(
+            UnsupportedFormat(f"the file holds {len(reading.plans)} pickles in a row; RestrictedUnpickler loads them one by one", rule="SL002"), reading.report.path
+        )
+    plan = reading.plans[0]
+    try:
+        placed = place(inputs(plan, reading.budget, mapped=mapped), map_location)
+        return rebuild(plan, placed, limits=reading.budget.limits, constructors=constructors)
+    except CheckpointError as error:
+        raise _placed(error, reading.report.path)
+
+
+def _placed(error: CheckpointError, path: str) -> CheckpointError:
+    error.path = error.path or path
+    return error
+
+
+def _unreadable(error: CheckpointError, f: FileLike, policy: Policy, limits: Limits) -> Reading:
+    from safeload.budget import Budget
+    from safeload.findings import Finding
+
+    report = Report(
+        path=str(f) if isinstance(f, str) else f"<{type(f).__name__}>",
+        format="unknown",
+        verdict="inconclusive",
+        policy=policy.name,
+        policy_version=policy.version,
+        policy_sha256=policy.sha256,
+        policy_file=policy.file,
+        has_opaque=False,
+        findings=(Finding(rule=error.rule, message=error.message, offset=error.offset),),
+    )
+    return Reading(report=report, container=None, plans=(), graphs=(), error=error, budget=Budget(limits))

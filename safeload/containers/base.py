@@ -1,0 +1,48 @@
+"""What every container reader turns its bytes into: `Container`, with named members and every byte accounted for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from safeload.findings import Finding
+from safeload.source import ByteSource
+
+Role = Literal["pickle", "storage", "record", "directory", "unknown"]
+STORED = 0
+DEFLATED = 8
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """One named range of bytes.
+
+    `offset` is where its (possibly compressed) data starts, from the start of the source; `size` its length when read, `stored_size` its length in
+    the file. `crc` is the recorded CRC-32, 0 for "not computed" (torch's `compute_crc32=False`).
+    """
+
+    name: str
+    offset: int
+    size: int
+    stored_size: int
+    method: int = STORED
+    crc: int = 0
+    role: Role = "unknown"
+
+
+class Container(msgspec.Struct, frozen=True, kw_only=True):
+    """A file taken apart without interpreting any pickle.
+
+    `pickles` names the members that hold the streams to judge, in order; `storages` maps a torch storage key to its member.
+    `accounted` counts the bytes that belong to a member, a header, a directory or padding by rule; a reader refuses the rest.
+    """
+
+    format: str  # torch.zip, pickle, ...
+    source: ByteSource
+    members: dict[str, Member]
+    pickles: tuple[str, ...] = ()
+    storages: dict[str, Member] = {}
+    accounted: int = 0
+    byteorder: Literal["little", "big"] = "little"
+    findings: tuple[Finding, ...] = ()
+    info: dict[str, str] = {}  # version, format_version, storage_alignment, prefix ...: as text, for people

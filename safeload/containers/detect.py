@@ -1,0 +1,80 @@
+"""Any source becomes a `Container`, by its content alone: a torch zip, or a bare pickle. Everything else is named and refused.
+
+The file's name decides nothing. torch looks at the first four bytes, `zipfile.is_zipfile` at the last ones, and scanners at either, so a file that
+starts as one thing and ends as a zip means two things to two readers: ambiguous, SL120. Refused too: what is recognised and not read (SL002), what is
+no checkpoint (SL003), zips cut short (SL004), and what nothing recognises (SL001).
+"""
+
+from __future__ import annotations
+
+from safeload.budget import Budget
+from safeload.containers.base import Container, Member
+from safeload.containers.sniff import HEAD_BYTES, Sniffed, is_tar, sniff
+from safeload.containers.torch_zip import read_torch_zip
+from safeload.containers.zip_end import LOCAL_SIGNATURE, ends_as_zip
+from safeload.containers.zip_names import shown
+from safeload.errors import ContainerError, UnsupportedFormat
+from safeload.limits import MIB, Limits
+from safeload.source import ByteSource
+
+SPANNED_SIGNATURE = b"PK\7\x08"
+NEWEST_PROTOCOL = 5  # PEP 574
+PROTO = 0x80
+FIRST_OPCODES = frozenset(b"(]})FGIJKLMNPSTUVXBCc\x82\x83\x84\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x95\x96\x97")
+"""Opcodes that take nothing from the stack or the memo, so that a stream without PROTO can start with them."""
+
+
+def open_container(source: ByteSource, limits: Limits, budget: Budget | None = None) -> Container:
+    """Take any file apart, or say what it is instead.
+
+    1. Nothing, or nothing but zeros.
+    2. A zip by its first bytes.
+    3. Something that ends as a zip and does not start as one, or starts as a tar and is a zip.
+    4. Something else with a name.
+    5. A pickle, as far as its first byte can tell; the machine decides.
+    """
+    # 1
+    if not source.size:
+        raise UnsupportedFormat("the file is empty (0 bytes): the save or the download failed", rule="SL003")
+    head = source.read(0, min(source.size, HEAD_BYTES))
+    if not any(head):
+        _refuse_zeros(source)
+    # 2
+    if head.startswith(LOCAL_SIGNATURE):
+        if is_tar(head):
+            raise ContainerError("the file is a zip archive and a tar archive at once; readers disagree about which", rule="SL120", offset=0)
+        return read_torch_zip(source, limits, budget)
+    if head.startswith(SPANNED_SIGNATURE):
+        raise ContainerError("the file is one part of a zip archive that spans several disks", rule="SL103", offset=0)
+    # 3
+    found = sniff(head, source.size)
+    if not head.startswith(b"PK") and ends_as_zip(source):
+        start = found.what if found is not None else f"something else ({shown(head[:8])})"
+        raise ContainerError(f"the file starts as {start} and ends as a zip archive; readers disagree about which it is", rule="SL120", offset=0)
+    # 4
+    if found is not None:
+        raise UnsupportedFormat(_sentence(found), rule=found.rule)
+    # 5
+    if head[0] == PROTO and len(head) > 1 and head[1] > NEWEST_PROTOCOL:
+        raise UnsupportedFormat(f"this looks like a pickle of protocol {head[1]}; the newest known is {NEWEST_PROTOCOL}", rule="SL002", offset=1)
+    if head[0] != PROTO and head[0] not in FIRST_OPCODES:
+        raise UnsupportedFormat(
+            f"the file starts with {shown(head[:16])} and is nothing that safeload knows; a zip by torch.save or a pickle was expected", rule="SL001", offset=0
+        )
+    member = Member(name="", offset=0, size=source.size, stored_size=source.size, role="pickle")
+    return Container(format="pickle", source=source, members={"": member}, pickles=("",), accounted=source.size)
+
+
+def _sentence(found: Sniffed) -> str:
+    tail = "" if found.rule == "SL003" else ", and this version does not read it yet"
+    return f"this is {found.what}{tail}: {found.hint}" if not found.what.startswith("compressed") else f"the file is {found.what}: {found.hint}"
+
+
+def _refuse_zeros(source: ByteSource) -> None:
+    """Raise where the file's first MiB, or all of it, is zero."""
+    length = min(source.size, MIB)
+    if not any(source.read(0, length)):
+        how = "nothing but zero bytes" if length == source.size else "a first MiB of zero bytes"
+        raise UnsupportedFormat(
+            f"the file is {how} ({source.size:,} bytes in all): a download that was allocated and not finished, or lost disk blocks", rule="SL003", offset=0
+        )

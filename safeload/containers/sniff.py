@@ -1,0 +1,110 @@
+"""The first bytes of a file become the name of what it is and what to do with it, for everything that is no checkpoint this version reads.
+
+One visible table of signatures, and a few tests that need more than a prefix. The order matters where signatures are also pickle opcodes: `]` opens
+both a pickle and an lzma stream, `\\x89` both a pickle and a PNG. A file taken for something else here is not loaded, never accepted.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from safeload.containers.zip_names import shown
+
+HEAD_BYTES = 1 << 12  # what the tests look at; a tar header has 512
+SAFETENSORS_HEADER_BYTES = 100_000_000  # longest header, safetensors/src/tensor.rs
+TAR_BLOCK_BYTES = 512
+TAR_CHECKSUM = slice(148, 156)  # POSIX ustar; filled with blanks while summing
+LFS_PREFIX = b"version https://git-lfs"
+
+
+class Sniffed(msgspec.Struct, frozen=True):
+    """`what` the file is, the `hint` what to do, and the rule: SL002 recognised and not read, SL003 no checkpoint at all."""
+
+    what: str
+    hint: str
+    rule: str = "SL002"
+
+
+_UNPACK = "unpack it first"
+_AGAIN = "download it again, and look at what the server really sent"
+
+SIGNATURES: tuple[tuple[bytes, Sniffed], ...] = (
+    (b"PYTORCH1", Sniffed("a PYTORCH1 container of the torch 1.0 previews", "no later torch reads it either; save it again with the torch that wrote it")),
+    (b"\x93NUMPY", Sniffed("a numpy .npy array", "load it with numpy.load(..., allow_pickle=False)")),
+    (b"\x89HDF\r\n\x1a\n", Sniffed("an HDF5 file (Keras weights?)", "read it with h5py")),
+    (b"GGUF", Sniffed("a GGUF file", "read it with the gguf package")),
+    (b"\x1f\x8b\x08", Sniffed("compressed with gzip", _UNPACK)),
+    (b"\xfd7zXZ\0", Sniffed("compressed with xz", _UNPACK)),
+    (b"]\0\0", Sniffed("compressed with lzma", _UNPACK)),
+    (b"\x28\xb5\x2f\xfd", Sniffed("compressed with zstandard", _UNPACK)),
+    (b"\x04\x22\x4d\x18", Sniffed("compressed with lz4", _UNPACK)),
+    (b"7z\xbc\xaf\x27\x1c", Sniffed("a 7z archive", _UNPACK)),
+    (b"Rar!\x1a\x07", Sniffed("a RAR archive", _UNPACK)),
+    (b"\x89PNG\r\n\x1a\n", Sniffed("a PNG image", "it is no checkpoint", "SL003")),
+    (b"\xff\xd8\xff", Sniffed("a JPEG image", "it is no checkpoint", "SL003")),
+    (b"%PDF-", Sniffed("a PDF document", "it is no checkpoint", "SL003")),
+    (b"\x7fELF", Sniffed("an ELF program or library", "it is no checkpoint", "SL003")),
+    (b"PK\5\6", Sniffed("an empty zip archive", "it holds nothing; save the checkpoint again", "SL003")),
+)
+
+_BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")  # a block, or the end of an empty stream; `B` alone is BINBYTES
+_ZLIB = re.compile(rb"x[\x01\x5e\x9c\xda]")
+_MARKUP = re.compile(rb"<(?:!doctype|!--|html|head|body|\?xml|[a-z][a-z0-9:]*[ >/])", re.IGNORECASE)
+_JSON = re.compile(rb"\{\s*[\"}]|\[\s*[\[{\"\]0-9tfn-]")
+_LFS = re.compile(rb"oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,20})\n")
+_LONG_MAGIC = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # LONG1 of torch's magic number 0x1950A86A20F9469CFC6C, STOP
+_LEGACY = tuple(
+    [bytes([0x80, protocol]) + _LONG_MAGIC for protocol in range(2, 6)]
+    + [bytes([0x80, protocol, 0x95, len(_LONG_MAGIC), 0, 0, 0, 0, 0, 0, 0]) + _LONG_MAGIC for protocol in (4, 5)]
+    + [b"L%d%s\n." % (0x1950A86A20F9469CFC6C, end) for end in (b"L", b"")]
+)
+
+
+def sniff(head: bytes, size: int) -> Sniffed | None:
+    """What a file of `size` bytes with this `head` (its first `HEAD_BYTES`) is, None where nothing here recognises it."""
+    for signature, sniffed in SIGNATURES:
+        if head.startswith(signature):
+            return sniffed
+    return _sniff_structure(head, size) or _sniff_text(head, size)
+
+
+def _sniff_structure(head: bytes, size: int) -> Sniffed | None:
+    if head.startswith(_LEGACY):
+        return Sniffed("a torch legacy file (written by torch before 1.6, or without its zip format)", "save it again with a torch since 1.6")
+    if is_tar(head):
+        return Sniffed("a tar archive (torch 0.1 wrote such checkpoints)", "unpack it, or save it again with a torch since 1.6")
+    if _BZIP2.match(head):
+        return Sniffed("compressed with bzip2", _UNPACK)
+    if _ZLIB.match(head):
+        return Sniffed("compressed with zlib (joblib?)", _UNPACK)
+    if head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= min(SAFETENSORS_HEADER_BYTES, size - 8):
+        return Sniffed("a safetensors file", "it holds no pickle; load it with safetensors")
+    if head[4:8] in (b"ET12", b"TFL3") and head[2:4] == b"\0\0":  # a flatbuffer: the offset of its root, then the file identifier
+        return Sniffed("an ExecuTorch or TensorFlow Lite program", "it is no checkpoint")
+    return None
+
+
+def _sniff_text(head: bytes, size: int) -> Sniffed | None:
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(LFS_PREFIX):
+        match = _LFS.search(head)
+        target = f" to {int(match[2]):,} bytes with the sha256 {match[1].decode('ascii')}" if match else ""
+        return Sniffed(f"a git-LFS pointer of {size:,} bytes{target}", "run `git lfs pull`", "SL003")
+    if _MARKUP.match(text):
+        return Sniffed(f"an HTML or XML page ({shown(text[:40])})", f"the download gave an error or login page; {_AGAIN}", "SL003")
+    if _JSON.match(text):
+        return Sniffed(f"JSON text ({shown(text[:40])})", "it is no checkpoint; an index names the files that hold the weights", "SL003")
+    return None
+
+
+def is_tar(head: bytes) -> bool:
+    """Is the first block a tar header? By its checksum, as tarfile decides."""
+    block = head[:TAR_BLOCK_BYTES]
+    if len(block) < TAR_BLOCK_BYTES or not block[0]:
+        return False
+    digits = block[TAR_CHECKSUM].strip(b"\0 ")
+    if not digits or digits.strip(b"01234567"):
+        return False
+    return int(digits, 8) == sum(block) - sum(block[TAR_CHECKSUM]) + 8 * ord(" ")

@@ -1,0 +1,136 @@
+"""A zip written by `torch.save` (1.6 to 2.15, and the opt-in zips of 1.4 and 1.5) becomes a `Container` with one pickle and its storages.
+
+Layout: one top folder, named by the first entry of the directory as in torch's reader; in it `data.pkl`, `data/<key>` for each storage
+(`tensors/<key>` in 1.4, which torch itself no longer reads), `version`, and the records of `torch_records`. Keys are opaque text: numbers since 1.9,
+addresses before. Refuses members outside of the folder and a missing `data.pkl` or `version` (SL120), and wrong records (SL121). Zips of
+other kinds are named and not read (SL002). What no release writes gets the role `unknown`, for a later stage to judge.
+
+torch tells a zip by its first four bytes, so an empty or self-extracting one is none; and it looks members up without regard to case, where this
+reader compares names exactly and `zip_names` refuses what only differs in case.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec.structs import replace
+
+from safeload.budget import Budget
+from safeload.containers.base import Container, Member, Role
+from safeload.containers.torch_records import GRAMMAR, read_record
+from safeload.containers.zip_directory import read_zip
+from safeload.containers.zip_end import LOCAL_SIGNATURE
+from safeload.containers.zip_kinds import other_zip
+from safeload.containers.zip_names import shown
+from safeload.errors import ContainerError, UnsupportedFormat
+from safeload.limits import Limits
+from safeload.source import ByteSource
+
+FORMAT = "torch.zip"
+PICKLE = "data.pkl"
+STORAGE_FOLDER = "data/"  # since 1.5
+EARLY_STORAGE_FOLDER = "tensors/"  # in 1.4
+VERSIONS = ("version", ".data/version")
+
+
+def read_torch_zip(source: ByteSource, limits: Limits, budget: Budget | None = None) -> Container:
+    """Take a torch zip apart.
+
+    1. The zip itself, every byte accounted for.
+    2. What kind of zip it is, by its names, and its one top folder.
+    3. The role of each member.
+    4. The records.
+    """
+    # 1
+    if source.size < len(LOCAL_SIGNATURE) or source.read(0, len(LOCAL_SIGNATURE)) != LOCAL_SIGNATURE:
+        raise ContainerError("a torch zip starts with the bytes PK\\x03\\x04", rule="SL101", offset=0)
+    directory = read_zip(source, limits)
+    # 2
+    folder = _top_folder(directory.members)
+    # 3
+    members: dict[str, Member] = {}
+    storages: dict[str, Member] = {}
+    data = folder + STORAGE_FOLDER
+    for name, member in directory.members.items():
+        key = name[len(data) :]
+        if name.startswith(data) and key and "/" not in key:
+            members[name] = storages[key] = replace(member, role="storage")
+        else:
+            members[name] = replace(member, role=_role(name[len(folder) :], member))
+    _add_early_storages(members, folder + EARLY_STORAGE_FOLDER, storages)
+    # 4
+    records = {name[len(folder) :]: member for name, member in members.items() if member.role == "record"}
+    info = {record: read_record(source, record, member, limits, budget) for record, member in records.items()}
+    _check_versions(info, folder)
+    info["prefix"] = folder[:-1]
+    byteorder: Literal["little", "big"] = "big" if info.get("byteorder") == "big" else "little"
+    return Container(
+        format=FORMAT,
+        source=source,
+        members=members,
+        pickles=(folder + PICKLE,),
+        storages=storages,
+        accounted=directory.accounted,
+        byteorder=byteorder,
+        info=info,
+    )
+
+
+def _top_folder(members: dict[str, Member]) -> str:
+    """The one folder, slash included, that holds everything.
+
+    Raises SL002 where the names are those of another kind of zip, SL120 where torch would not read them.
+    """
+    first = next(iter(members), "")
+    prefix, slash, _ = first.partition("/")
+    folder = prefix + slash
+    other = other_zip([name for name in members if not name.startswith(folder + STORAGE_FOLDER)], folder)
+    if other is not None:
+        kind, hint = other
+        raise UnsupportedFormat(f"this is {kind}, which this version does not read; {hint}", rule="SL002")
+    if not slash or (folder + PICKLE not in members and folder + VERSIONS[0] not in members):
+        raise UnsupportedFormat(
+            f"this is a zip archive that torch.save did not write ({len(members):,} members, the first is {shown(first)}): "
+            f"no <name>/{PICKLE}; unpack it first",
+            rule="SL002",
+        )
+    for name in members:
+        if not name.startswith(folder):
+            raise ContainerError(f"the member stands outside of the archive's folder {shown(folder)}", rule="SL120", member=name)
+    if folder + PICKLE not in members:
+        raise ContainerError(f"the archive has no {PICKLE} in its folder {shown(folder)}", rule="SL120")
+    return folder
+
+
+def _role(inner: str, member: Member) -> Role:
+    """What the member `inner`, below the top folder and not in `data/`, is for."""
+    if inner == PICKLE:
+        return "pickle"
+    if inner in GRAMMAR:
+        return "record"
+    if not inner or inner.endswith("/"):
+        if member.size or member.stored_size:
+            raise ContainerError(f"a folder with {member.stored_size:,} bytes of content", rule="SL120", member=member.name)
+        return "directory"
+    return "unknown"
+
+
+def _add_early_storages(members: dict[str, Member], early: str, storages: dict[str, Member]) -> None:
+    """The storages of torch 1.4's layout, in a folder of their own. No release wrote both folders."""
+    names = [name for name in members if name.startswith(early) and name != early]
+    if names and storages:
+        raise ContainerError("storages stand in two folders, of two layouts", rule="SL120", member=names[0])
+    for name in names:
+        key = name[len(early) :]
+        if "/" not in key:
+            members[name] = storages[key] = replace(members[name], role="storage")
+
+
+def _check_versions(info: dict[str, str], folder: str) -> None:
+    """`version` is required, under one of its two names (torch: "file not found"); two that differ are ambiguous."""
+    found = {info[name] for name in VERSIONS if name in info}
+    if not found:
+        raise ContainerError("the archive has no version record; torch.save always writes one", rule="SL120", member=folder + VERSIONS[0])
+    if len(found) > 1:
+        raise ContainerError(f"the two version records differ: {info[VERSIONS[0]]} and {info[VERSIONS[1]]}", rule="SL121", member=folder + VERSIONS[1])
+    info["version"] = found.pop()

@@ -1,0 +1,93 @@
+"""The bytes of a central directory become one `Entry` tuple for each member, in directory order.
+
+One `struct` pass. Refuses entries that do not fill the directory exactly (SL105), comments (SL105; torch writes none and no reader here would
+show them), other disks (SL103), encryption and reserved flag bits (SL111), methods other than stored and deflated (SL112), zip64 blocks that do not
+hold exactly the saturated fields (SL104), a stored member with two sizes (SL105), and names by the rules of `zip_names`. APPNOTE 4.3.12.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from safeload.budget import exceeded
+from safeload.containers.base import DEFLATED, STORED
+from safeload.containers.zip_end import UINT32_MAX
+from safeload.containers.zip_extra import zip64_block
+from safeload.containers.zip_names import FLAG_UTF8, decode_name
+from safeload.errors import ContainerError
+from safeload.limits import Limits
+
+Entry = tuple[int, bytes, str, int, int, int, int, int]
+"""Offset of the local header, name bytes, name, flags, method, CRC-32, compressed size, size."""
+
+CENTRAL_SIGNATURE = b"PK\1\2"
+CENTRAL = Struct("<4sHHHHHHIIIHHHHHII")
+# signature, made by, needed, flags, method, time, date, crc, compressed size, size, name, extra and comment length, disk, two attributes, offset
+
+FLAG_DESCRIPTOR = 0x0008
+FLAGS_DEFLATE = 0x0006  # how hard the writer tried
+FLAGS_ENCRYPTION = 0x0001 | 0x0020 | 0x0040 | 0x2000  # encrypted, patched data, strong encryption, masked local header
+FLAGS_KNOWN = FLAG_DESCRIPTOR | FLAGS_DEFLATE | FLAG_UTF8
+METHOD_NAMES = {9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstandard", 95: "xz", 99: "AES encryption"}
+
+
+def read_entries(directory: bytes, count: int, start: int, limits: Limits) -> list[Entry]:
+    """The `count` entries of a `directory` that stands at `start` of the file."""
+    entries: list[Entry] = []
+    add, unpack, end, size_of = entries.append, CENTRAL.unpack_from, len(directory), CENTRAL.size
+    modes: set[tuple[int, int]] = set()  # (flags, method) already judged: an archive has two or three
+    at = 0
+    for _ in range(count):
+        if at + size_of > end:
+            raise ContainerError(f"the central directory ends within entry {len(entries) + 1:,} of {count:,}", rule="SL105", offset=start + at)
+        signature, _, _, flags, method, _, _, crc, stored_size, size, name_length, extra_length, comment, disk, _, _, offset = unpack(directory, at)
+        if signature != CENTRAL_SIGNATURE:
+            raise ContainerError(f"no directory entry stands where entry {len(entries) + 1:,} of {count:,} should", rule="SL105", offset=start + at)
+        if name_length > limits.name_bytes:
+            raise exceeded("name_bytes", limits.name_bytes, f"a member name is {name_length:,} bytes long, more", offset=start + at)
+        name_end = at + size_of + name_length
+        if name_end + extra_length + comment > end:
+            raise ContainerError(f"entry {len(entries) + 1:,} of {count:,} overflows the central directory", rule="SL105", offset=start + at)
+        raw = directory[at + size_of : name_end]
+        name = decode_name(raw, flags, start + at)
+        if (flags, method) not in modes:
+            _check_mode(flags, method, name)
+            modes.add((flags, method))
+        if disk:
+            raise ContainerError(f"the member claims to start on disk {disk}", rule="SL103", member=name)
+        if comment:
+            raise ContainerError(f"the member has a comment of {comment:,} bytes; torch.save writes none", rule="SL105", member=name)
+        if extra_length or UINT32_MAX in (stored_size, size, offset):
+            size, stored_size, offset = _widened(size, stored_size, offset, directory[name_end : name_end + extra_length], name)
+        if method == STORED and stored_size != size:
+            raise ContainerError(f"a stored member is {size:,} bytes long and takes {stored_size:,}", rule="SL105", member=name)
+        add((offset, raw, name, flags, method, crc, stored_size, size))
+        at = name_end + extra_length
+    if at != end:
+        raise ContainerError(f"{end - at:,} bytes stand behind the last of {count:,} directory entries", rule="SL105", offset=start + at)
+    return entries
+
+
+def _check_mode(flags: int, method: int, name: str) -> None:
+    """Refuse flags and methods that safeload does not follow. Readers differ on them: torch ignores bits that zipfile refuses."""
+    if flags & FLAGS_ENCRYPTION:
+        raise ContainerError(f"the member is encrypted, patched or masked (flags {flags:#06x}); save it without a password", rule="SL111", member=name)
+    if flags & ~FLAGS_KNOWN:
+        raise ContainerError(f"the member uses reserved flag bits (flags {flags:#06x})", rule="SL111", member=name)
+    if method not in (STORED, DEFLATED):
+        known = METHOD_NAMES.get(method)
+        what = f"{method} ({known})" if known else str(method)
+        raise ContainerError(f"compression method {what}; torch.save stores, and safeload reads stored and deflated members", rule="SL112", member=name)
+
+
+def _widened(size: int, stored_size: int, offset: int, extra: bytes, name: str) -> tuple[int, int, int]:
+    """The three numbers with saturated ones taken from the zip64 block: in this order, and only those (APPNOTE 4.5.3)."""
+    block = zip64_block(extra, name, "SL105")
+    numbers = [size, stored_size, offset]
+    missing = [index for index, number in enumerate(numbers) if number == UINT32_MAX]
+    wide = block or b""
+    if len(wide) != 8 * len(missing):
+        raise ContainerError(f"the zip64 block of the entry holds {len(wide)} bytes; its saturated fields need {8 * len(missing)}", rule="SL104", member=name)
+    for position, index in enumerate(missing):
+        numbers[index] = int.from_bytes(wide[8 * position : 8 * position + 8], "little")
+    return numbers[0], numbers[1], numbers[2]

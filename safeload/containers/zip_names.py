@@ -1,0 +1,74 @@
+"""The name bytes of an archive member become the one `str` that every reader agrees on, or a refusal (SL106, SL107, SL113).
+
+Names are dictionary keys and nothing else: safeload never extracts. They are held to a narrow grammar all the same, because two readers that
+normalise a name differently open two different members. Flag bit 11 says UTF-8; without it APPNOTE 4.4.4 says code page 437, and there only
+ASCII is accepted, where the two are the same. Refused: undecodable bytes, anything `str.isprintable` refuses (controls, NUL, bidirectional
+overrides, line separators, odd spaces), backslashes, absolute names, empty, `.` and `..` segments.
+"""
+
+from __future__ import annotations
+
+import re
+
+from safeload.errors import ContainerError
+
+SHOWN_CHARACTERS = 80  # of text that comes from a file, in a message
+FLAG_UTF8 = 0x0800  # general purpose bit 11, APPNOTE appendix D
+
+_ODD_PATH = re.compile(r"\\|//|(?:^|/)\.\.?(?:/|$)|^/|^[A-Za-z]:/")
+
+
+def shown(text: bytes | str) -> str:
+    """Text from a file for a message: `ascii`-escaped, quoted, at most 80 characters."""
+    quoted = ascii(text[: SHOWN_CHARACTERS + 1])
+    return quoted if len(quoted) <= SHOWN_CHARACTERS else quoted[: SHOWN_CHARACTERS - 3] + "..."
+
+
+def decode_name(raw: bytes, flags: int, offset: int) -> str:
+    """The name that `raw` spells under general purpose `flags`. `offset`, of its directory entry, is for the message (SL113)."""
+    try:
+        name = raw.decode("utf-8" if flags & FLAG_UTF8 else "ascii")
+    except UnicodeDecodeError:
+        encoding = "UTF-8" if flags & FLAG_UTF8 else "ASCII (the UTF-8 flag is off)"
+        raise ContainerError(f"the member name {shown(raw)} is not {encoding}", rule="SL113", offset=offset) from None
+    if not name:
+        raise ContainerError("a member has no name", rule="SL113", offset=offset)
+    if not name.isprintable():
+        raise ContainerError(f"the member name {shown(name)} holds characters that cannot be printed", rule="SL113", offset=offset)
+    if _ODD_PATH.search(name):
+        raise ContainerError(
+            f"the member name {shown(name)} is not a plain relative path (absolute, backslash, or an empty, '.' or '..' segment)", rule="SL113", offset=offset
+        )
+    return name
+
+
+def check_distinct(names: list[str]) -> None:
+    """Refuse a name that occurs twice (SL106) and names that differ in case, Unicode form or a last slash only (SL107).
+
+    miniz, which is torch's reader, looks names up without regard to case and takes the first it meets; zipfile takes the last of equal names.
+    """
+    if len(set(names)) != len(names):
+        name = _first_repeated(names)
+        raise ContainerError("two members have this name; readers disagree about which of them it is", rule="SL106", member=name)
+    folded = [_folded(name) for name in names]
+    if len(set(folded)) != len(folded):
+        repeated = _first_repeated(folded)
+        same = [name for name, fold in zip(names, folded, strict=True) if fold == repeated]
+        raise ContainerError(f"the names {shown(same[0])} and {shown(same[1])} differ only in case, Unicode form or a slash", rule="SL107", member=same[1])
+
+
+def _first_repeated(names: list[str]) -> str:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            break
+        seen.add(name)
+    return name
+
+
+def _folded(name: str) -> str:
+    if name.isascii():
+        return name.lower().rstrip("/")
+    import unicodedata
+
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).rstrip("/")

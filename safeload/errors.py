@@ -1,0 +1,84 @@
+"""Every way safeload says no.
+
+Two families, after h11: *the file's fault* (`CheckpointError` and its subclasses) and *somebody else's*: the policy author's
+(`PolicyFileError`), the machine's (`DeviceUnavailable`). The caller's own wrong arguments are `TypeError` and `ValueError`, and a path
+that cannot be opened stays the `OSError` that the operating system gave.
+
+Law 3: a file, whatever it holds, ends in a value, a report, or a `CheckpointError`.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from safeload.findings import Report
+
+
+class SafeloadError(Exception):
+    """The root of all errors that safeload raises itself."""
+
+
+class CheckpointError(SafeloadError):
+    """The file is the reason.
+
+    `rule` is the code of the rule that it breaks (`SL1xx` container, `SL2xx` stream, ...; `safeload/findings.py` lists them),
+    `member` the archive member and `offset` the byte within that member (or within the file, where there is no member).
+    """
+
+    def __init__(self, message: str, *, rule: str, member: str | None = None, offset: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.rule = rule
+        self.member = member
+        self.offset = offset
+        self.path: str | None = None  # filled in by the caller that knows it (`api`)
+        self.partial: object = None  # the `ObjectGraph` up to the place where a stream broke, for the report
+
+    def __str__(self) -> str:
+        place = [part for part in (self.path, self.member) if part]
+        if self.offset is not None:
+            place.append(f"{self.offset:#06x}")
+        where = " : ".join(place)
+        return f"{where}: {self.message} [{self.rule}]" if where else f"{self.message} [{self.rule}]"
+
+
+class ContainerError(CheckpointError):
+    """The archive around the data is malformed, ambiguous or damaged (`SL1xx`)."""
+
+
+class StreamError(CheckpointError):
+    """The pickle stream is malformed, or uses what safeload refuses by name (`SL2xx`)."""
+
+
+class StorageError(CheckpointError):
+    """A tensor does not lie inside its storage, or a storage inside the file (`SL4xx`)."""
+
+
+class LimitExceeded(CheckpointError):
+    """The file asks for more than the budget allows (`SL9xx`); `limits=` or a policy's `[limits]` moves it."""
+
+
+class UnsupportedFormat(CheckpointError):
+    """The bytes are something that safeload recognises but does not read, or nothing that it knows (`SL0xx`)."""
+
+
+class PolicyRejected(CheckpointError):
+    """The file was read, and the policy does not allow what it asks for. `report` holds all of the reasons at once."""
+
+    def __init__(self, message: str, *, rule: str, report: Report, member: str | None = None, offset: int | None = None) -> None:
+        super().__init__(message, rule=rule, member=member, offset=offset)
+        self.report = report
+
+
+class PolicyFileError(SafeloadError):
+    """A policy file is wrong. `problems` holds every problem found, as `(key path, message)`, in file order."""
+
+    def __init__(self, file: str, problems: list[tuple[str, str]]) -> None:
+        self.file = file
+        self.problems = problems
+        lines = [f"{file}: {path}: {message}" if path else f"{file}: {message}" for path, message in problems]
+        super().__init__("\n".join(lines))
+
+
+class DeviceUnavailable(SafeloadError, RuntimeError):
+    """The device that `map_location` or the file names is not on this machine (torch raises `RuntimeError` here)."""

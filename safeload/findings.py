@@ -1,0 +1,157 @@
+"""Rules, findings and the report: what safeload says about a file.
+
+Turns nothing; these are the records that `containers`, `machine`, `policy` and `storage` fill and that `report` renders. The rules stand here as
+one visible list. The hundred of a code says who noticed (`SL0xx` source, `SL1xx` container, `SL2xx` stream, `SL3xx` policy, `SL4xx` storage,
+`SL9xx` limits) and with it what an error means for the verdict: what could not be read makes it `inconclusive`, what was read and is not
+allowed makes it `rejected` (law 4).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Verdict = Literal["accepted", "rejected", "inconclusive"]
+Level = Literal["error", "warning", "note"]
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One rule: `code` is stable for ever, `name` is for people, `level` is what a finding has unless a policy regrades it."""
+
+    code: str
+    name: str
+    level: Level
+    summary: str
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("SL001", "unknown-format", "error", "The bytes are no format that safeload knows."),
+    Rule("SL002", "unsupported-format", "error", "The format is recognised and cannot be read."),
+    Rule("SL003", "not-a-checkpoint", "error", "The file is something else: HTML, a git-LFS pointer, JSON, zeros, nothing."),
+    Rule("SL004", "truncated", "error", "The file ends before what it announces."),
+    Rule("SL005", "unreadable-source", "error", "The source could not be read."),
+    Rule("SL101", "zip-no-directory", "error", "No end of central directory where one must be."),
+    Rule("SL102", "zip-trailing-bytes", "error", "Bytes or a comment behind the end of the archive."),
+    Rule("SL103", "zip-multi-disk", "error", "The archive claims to span several disks."),
+    Rule("SL104", "zip-zip64", "error", "The zip64 records are missing, malformed or contradict the classic ones."),
+    Rule("SL105", "zip-directory", "error", "The central directory is malformed or not where its end record says."),
+    Rule("SL106", "zip-duplicate-name", "error", "Two members have the same name."),
+    Rule("SL107", "zip-case-collision", "error", "Two names differ only in case or Unicode form: readers disagree about which one they name."),
+    Rule("SL108", "zip-overlap", "error", "Two members claim the same bytes."),
+    Rule("SL109", "zip-gap", "error", "Bytes between members that belong to nobody."),
+    Rule("SL110", "zip-local-header", "error", "A local header contradicts the central directory."),
+    Rule("SL111", "zip-encrypted", "error", "A member is encrypted, patched or masked."),
+    Rule("SL112", "zip-method", "error", "A member uses a compression method other than stored or deflated."),
+    Rule("SL113", "zip-name", "error", "A member name is absolute, climbs, or holds control characters or backslashes."),
+    Rule("SL114", "zip-descriptor", "error", "A data descriptor is missing or contradicts the central directory."),
+    Rule("SL115", "zip-crc", "error", "The bytes of a member do not have the CRC-32 that the directory records."),
+    Rule("SL116", "zip-deflate", "error", "A deflated member does not inflate to exactly what the directory records."),
+    Rule("SL120", "torch-layout", "error", "The archive is not laid out as torch.save lays it out."),
+    Rule("SL121", "torch-record", "error", "A record of the archive (version, byteorder, ...) has a value that torch never writes."),
+    Rule("SL122", "unknown-member", "error", "A member that no torch release writes and that nothing refers to."),
+    Rule("SL123", "unreferenced-storage", "note", "A storage that no tensor refers to."),
+    Rule("SL201", "malformed-stream", "error", "The pickle stream breaks its own grammar."),
+    Rule("SL202", "truncated-stream", "error", "The pickle stream ends inside an opcode or before STOP."),
+    Rule("SL203", "refused-opcode", "error", "An opcode that takes its meaning from outside the file: EXT*, out-of-band buffers."),
+    Rule("SL204", "frame-violation", "error", "An argument or an opcode crosses its frame (CPython gh-154848)."),
+    Rule("SL205", "hostile-key", "error", "A dict key or set item that cannot be hashed, or not safely."),
+    Rule("SL206", "mutated-after-use", "error", "A container changes after a call has consumed it."),
+    Rule("SL207", "trailing-bytes", "error", "Bytes behind STOP that nothing accounts for."),
+    Rule("SL301", "forbidden-global", "error", "A name that no entry of the policy allows, or that one denies."),
+    Rule("SL302", "forbidden-use", "error", "An allowed name is used in a way that its entry does not permit."),
+    Rule("SL303", "computed-callable", "error", "Something that was computed is called."),
+    Rule("SL304", "forbidden-arguments", "error", "The arguments of an allowed call do not have the shape that its entry permits."),
+    Rule("SL305", "forbidden-state", "error", "The state given to BUILD, or the items given to an object, are not ones that it takes."),
+    Rule("SL306", "forbidden-persistent-id", "error", "A persistent id that is not a torch storage."),
+    Rule("SL310", "opaque-object", "note", "A name is kept as an inert record; another loader would import it."),
+    Rule("SL320", "policy-scan-only", "error", "The policy judges files and loads none."),
+    Rule("SL322", "policy-format", "error", "The policy does not cover files of this format."),
+    Rule("SL321", "policy-expired", "error", "The policy or the entry that would decide has expired."),
+    Rule("SL401", "tensor-out-of-bounds", "error", "A tensor reaches outside its storage."),
+    Rule("SL402", "storage-size", "error", "A storage is not as long as its persistent id says."),
+    Rule("SL403", "storage-missing", "error", "A persistent id names a storage that the file does not hold."),
+    Rule("SL404", "storage-conflict", "error", "Two persistent ids disagree about one storage."),
+    Rule("SL405", "tensor-geometry", "error", "Sizes, strides or offset of a tensor are not valid."),
+    Rule("SL406", "tensor-dtype", "error", "A dtype that does not exist or does not fit its use."),
+    Rule("SL407", "array-state", "error", "The bytes, shape or dtype of a numpy array do not agree."),
+    Rule("SL408", "sparse-invariant", "error", "The indices of a sparse tensor point outside its shape or are out of order."),
+    Rule("SL409", "object-dtype", "error", "A numpy array of Python objects."),
+    Rule("SL901", "limit-exceeded", "error", "The file asks for more than the budget allows."),
+)
+
+BY_CODE: dict[str, Rule] = {rule.code: rule for rule in RULES}
+
+
+def verdict_of_error(code: str) -> Verdict:
+    """What an error of this rule makes of the verdict (law 4): judged and refused, or never fully read."""
+    return "rejected" if code.startswith(("SL3", "SL4")) else "inconclusive"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One reason, at one place. `global_name` is `module.name` as it stands in the file."""
+
+    rule: str
+    message: str
+    level: Level = "error"
+    capability: str | None = None
+    global_name: str | None = None
+    member: str | None = None
+    offset: int | None = None
+    entry: str | None = None  # the policy entry that decided, if one did
+
+    @property
+    def name(self) -> str:
+        """The rule's name for people, `forbidden-global`."""
+        return BY_CODE[self.rule].name
+
+
+class GlobalUse(msgspec.Struct, frozen=True, kw_only=True):
+    """One name that the file mentions, and what was decided about it."""
+
+    global_name: str
+    uses: tuple[str, ...]  # of reference, call, new, build, storage-type
+    decision: Literal["allowed", "opaque", "denied"]
+    entry: str | None  # id of the deciding entry; None: no entry names it
+    policy: str | None  # name of the policy that holds the entry
+    capability: str
+    count: int  # how often the stream mentions or calls it
+    places: tuple[tuple[str, int], ...]  # (member, byte offset), the first few in file order
+
+
+class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One member of the container: `role` is pickle, storage, record, directory or unknown."""
+
+    name: str
+    role: str
+    offset: int  # of the data, from the start of the container
+    size: int
+    read: bool  # was its content read by the scan (storages need not be)
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All that safeload has to say about one file under one policy. Building it built no array."""
+
+    path: str
+    format: str
+    verdict: Verdict
+    policy: str
+    policy_version: str
+    policy_sha256: str
+    policy_file: str | None
+    has_opaque: bool  # accepted holds for safeload.load only: another loader would import the opaque classes
+    findings: tuple[Finding, ...] = ()
+    globals: tuple[GlobalUse, ...] = ()
+    members: tuple[MemberInfo, ...] = ()
+    bytes_total: int = 0
+    bytes_accounted: int = 0
+    opcodes: int = 0
+    tensors: int = 0
+    tensor_bytes: int = 0
+    sha256: str | None = None  # of the whole file, where it was asked for
+    suppressed_findings: int = 0  # beyond limits.findings
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that decided the verdict."""
+        return tuple(finding for finding in self.findings if finding.level == "error")

@@ -1,0 +1,303 @@
+"""The reading and judging of one file, shared by `load`, `scan` and `open`: bytes become a `Reading`, and no array is built.
+
+    1. Identify the container by content; the file's name decides nothing.
+    2. Account for every byte of it.
+    3. Interpret each pickle stream once, symbolically.
+    4. Put every global, use and argument to the policy.
+    5. Prove that each tensor lies inside its storage.
+
+Steps 1 to 3 can make the verdict inconclusive, 4 and 5 rejected; neither is ever silently skipped. Of a stream that breaks off, what came before is judged all the
+same, so a payload in front of the damage is named.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from safeload.budget import Budget
+from safeload.containers.base import STORED, Container, Member
+from safeload.containers.detect import open_container
+from safeload.containers.inflate import read_member, verify_crc
+from safeload.errors import CheckpointError, StreamError
+from safeload.findings import Finding, GlobalUse, MemberInfo, Report, Verdict, verdict_of_error
+from safeload.limits import Limits
+from safeload.machine.interpret import interpret
+from safeload.machine.nodes import ObjectGraph
+from safeload.policy.model import Policy
+from safeload.policy.vet import Judgement, vet
+from safeload.source import ByteSource
+from safeload.storage.prove import prove
+from safeload.storage.records import Plan
+
+CRC_CHUNK_BYTES = 1 << 20
+MAX_STREAMS = 10_000  # concatenated pickles in one bare pickle file
+Verify = Literal["crc"] | None
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to read; what to allow is the policy's business."""
+
+    encoding: str = "utf-8"  # of Python 2's 8-bit strings; "bytes" leaves them bytes
+    errors: str = "strict"
+    verify: Verify = None  # "crc": compare the CRC-32 of storages too, which reads all of them
+    extra_opaque: frozenset[str] = frozenset()  # names that the caller constructs himself
+    digest: bool = False  # sha256 of the whole file
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """One file, read and judged. `plans` has one plan for each stream of the file, if all of it was accepted."""
+
+    report: Report
+    container: Container | None
+    plans: tuple[Plan, ...]
+    graphs: tuple[tuple[str, bytes, ObjectGraph], ...]  # member, its bytes, what they mean: for listings
+    error: CheckpointError | None  # the first thing that could not be read
+    budget: Budget
+
+
+def judge(source: ByteSource, policy: Policy, limits: Limits, options: Options) -> Reading:
+    """Read and judge. Never raises `CheckpointError`: what goes wrong becomes a finding, and `Reading.error`."""
+    return _Judging(source, policy, limits, options).run()
+
+
+def judge_stream(source: ByteSource, policy: Policy, limits: Limits, options: Options) -> tuple[Reading, int]:
+    """Judge the first pickle stream of a source as it stands, whatever follows it. Returns where it ends, too."""
+    judging = _Judging(source, policy, limits, options)
+    return judging.run_stream()
+
+
+class _Judging:
+    """The one mutable thing of this stage: what was found so far."""
+
+    __slots__ = ("budget", "container", "error", "findings", "globals", "graphs", "limits", "member_infos", "opcodes", "options", "plans", "policy", "source", "suppressed", "tensor_bytes", "tensors", "used")
+
+    def __init__(self, source: ByteSource, policy: Policy, limits: Limits, options: Options) -> None:
+        self.source = source
+        self.policy = policy
+        self.limits = limits
+        self.options = options
+        self.budget = Budget(limits)
+        self.container: Container | None = None
+        self.error: CheckpointError | None = None
+        self.findings: list[Finding] = []
+        self.suppressed = 0
+        self.globals: list[GlobalUse] = []
+        self.graphs: list[tuple[str, bytes, ObjectGraph]] = []
+        self.plans: list[Plan] = []
+        self.used: set[str] = set()
+        self.opcodes = self.tensors = self.tensor_bytes = 0
+
+    def run(self) -> Reading:
+        """The procedure of the module's first lines."""
+        try:
+            # 1, 2
+            container = self.container = open_container(self.source, self.limits, self.budget)
+            self.findings.extend(container.findings)
+            if "*" not in self.policy.formats and container.format not in self.policy.formats:
+                self.findings.append(Finding(rule="SL322", message=f"policy {self.policy.name} covers {', '.join(self.policy.formats)} and not {container.format}"))
+            # 3, 4, 5
+            for name in container.pickles:
+                self._pickle(container, container.members[name])
+            self._others(container)
+            if self.options.verify == "crc":
+                self._verify_storages(container)
+        except CheckpointError as error:
+            self._broken(error)
+        return self._reading()
+
+    def run_stream(self) -> tuple[Reading, int]:
+        """Steps 3 to 5 alone, for a stream without a container."""
+        end = 0
+        try:
+            member = Member(name="", offset=0, size=self.source.size, stored_size=self.source.size, role="pickle")
+            container = self.container = Container(format="pickle", source=self.source, members={"": member}, pickles=("",))
+            end = self._stream(container, member, self.source.read(0, self.source.size), 0)
+        except CheckpointError as error:
+            self._broken(error)
+        return self._reading(), end
+
+    def _reading(self) -> Reading:
+        return Reading(
+            report=self._report(),
+            container=self.container,
+            plans=tuple(self.plans),
+            graphs=tuple(self.graphs),
+            error=self.error,
+            budget=self.budget,
+        )
+
+    # ---- 3 to 5 -------------------------------------------------------------------------------------------------------------------------
+
+    def _pickle(self, container: Container, member: Member) -> None:
+        """All streams of one pickle member."""
+        if member.size > self.limits.pickle_bytes:
+            from safeload.budget import exceeded
+
+            raise exceeded("pickle_bytes", self.limits.pickle_bytes, f"the pickle is {member.size:,} bytes long, more", member.name)
+        data = read_member(self.source, member, self.limits, budget=self.budget)
+        end = self._stream(container, member, data, 0)
+        if end == len(data):
+            return
+        if container.format != "pickle":
+            raise StreamError(f"{len(data) - end:,} bytes follow the end of the pickle, and nothing accounts for them", rule="SL207", member=member.name, offset=end)
+        streams = 1
+        while end < len(data):
+            start = end
+            try:
+                end = self._stream(container, member, data, start)
+            except StreamError as error:
+                if _has_globals(error.partial):
+                    raise
+                raise StreamError(f"{len(data) - start:,} bytes follow the pickle and are none themselves", rule="SL207", member=member.name or None, offset=start) from error
+            streams += 1
+            if streams > MAX_STREAMS:
+                raise StreamError(f"more than {MAX_STREAMS:,} pickles follow each other", rule="SL207", member=member.name or None, offset=end)
+
+    def _stream(self, container: Container, member: Member, data: bytes, start: int) -> int:
+        """One stream; returns where it ends."""
+        name = member.name or None
+        try:
+            graph = interpret(data, budget=self.budget, start=start, member=name, encoding=self.options.encoding, errors=self.options.errors)
+        except CheckpointError as error:
+            if isinstance(error.partial, ObjectGraph) and error.partial.log:
+                self.graphs.append((member.name, data, error.partial))
+                self._note(vet(error.partial, self.policy, limits=self.limits, member=name, extra_opaque=self.options.extra_opaque))
+            raise
+        self.opcodes += graph.opcodes
+        self.graphs.append((member.name, data, graph))
+        judgement = vet(graph, self.policy, limits=self.limits, member=name, extra_opaque=self.options.extra_opaque)
+        self._note(judgement)
+        if judgement.vetted is not None:
+            proof = prove(judgement.vetted, container, self.budget, read=self._read)
+            self.findings.extend(proof.findings)
+            self.tensors += proof.tensor_count
+            self.tensor_bytes += proof.tensor_bytes
+            self.used |= proof.used_keys
+            if proof.plan is not None:
+                self.plans.append(proof.plan)
+        return graph.end
+
+    def _read(self, member: Member) -> bytes:
+        return read_member(self.source, member, self.limits, budget=self.budget, verify=self.options.verify == "crc")
+
+    def _note(self, judgement: Judgement) -> None:
+        self.findings.extend(judgement.findings)
+        self.suppressed += judgement.suppressed
+        self.globals.extend(judgement.globals)
+
+    # ---- what no stream refers to ---------------------------------------------------------------------------------------------------------
+
+    def _others(self, container: Container) -> None:
+        """Members that no torch release writes, and storages that nothing refers to: no reader of ours opens them, another program might."""
+        judged = not any(finding.level == "error" for finding in self.findings)
+        for key, member in container.storages.items():
+            if judged and key not in self.used and member.size:
+                self.findings.append(Finding(rule="SL123", level="note", message=f"storage {key[:40]!a} ({member.size:,} bytes) belongs to no tensor", member=member.name))
+                self._probe(member)
+        for name, member in container.members.items():
+            if member.role == "unknown" and member.size:
+                is_pickle = self._probe(member)
+                if not is_pickle:
+                    self.findings.append(Finding(rule="SL122", message=f"a member of {member.size:,} bytes that torch.save does not write and safeload cannot judge", member=name))
+
+    def _probe(self, member: Member) -> bool:
+        """Judge a member as a pickle if it is one. A payload needs a name, so bytes without any name in front of their first error are none."""
+        if member.size > self.limits.pickle_bytes:
+            return False
+        data = read_member(self.source, member, self.limits, budget=self.budget)
+        try:
+            graph = interpret(data, budget=self.budget, member=member.name, encoding="latin1")
+        except CheckpointError as error:
+            partial = error.partial
+            if not isinstance(partial, ObjectGraph) or not partial.globals:
+                return False
+            self._note(vet(partial, self.policy, limits=self.limits, member=member.name))
+            self._broken(error)
+            return True
+        self._note(vet(graph, self.policy, limits=self.limits, member=member.name))
+        return graph.end == len(data)
+
+    def _verify_storages(self, container: Container) -> None:
+        import zlib
+
+        for member in container.storages.values():
+            if member.method != STORED:
+                read_member(self.source, member, self.limits, budget=self.budget)
+            elif member.crc:
+                crc = 0
+                for at in range(0, member.size, CRC_CHUNK_BYTES):
+                    crc = zlib.crc32(self.source.read(member.offset + at, min(CRC_CHUNK_BYTES, member.size - at)), crc)
+                if crc != member.crc:
+                    verify_crc(member, b"") if not member.size else self.findings.append(
+                        Finding(rule="SL115", message=f"the bytes have the CRC-32 {crc:#010x}, and the directory records {member.crc:#010x}", member=member.name)
+                    )
+
+    # ---- the report -----------------------------------------------------------------------------------------------------------------------
+
+    def _broken(self, error: CheckpointError) -> None:
+        if self.error is None:
+            self.error = error
+        self.findings.append(Finding(rule=error.rule, message=error.message, member=error.member, offset=error.offset))
+
+    def _verdict(self) -> Verdict:
+        verdicts = {verdict_of_error(finding.rule) for finding in self.findings if finding.level == "error"}
+        return "rejected" if "rejected" in verdicts else "inconclusive" if verdicts else "accepted"
+
+    def _report(self) -> Report:
+        container, policy = self.container, self.policy
+        findings = sorted(self.findings, key=lambda finding: _ORDER[finding.level])
+        kept = tuple(findings[: self.limits.findings])
+        return Report(
+            path=self.source.name,
+            format=container.format if container is not None else "unknown",
+            verdict=self._verdict(),
+            policy=policy.name,
+            policy_version=policy.version,
+            policy_sha256=policy.sha256,
+            policy_file=policy.file,
+            has_opaque=any(use.decision == "opaque" for use in self.globals),
+            findings=kept,
+            globals=_merged(self.globals),
+            members=tuple(self._member(member) for member in container.members.values()) if container is not None else (),
+            bytes_total=self.source.size,
+            bytes_accounted=container.accounted if container is not None and self.error is None else 0,
+            opcodes=self.opcodes,
+            tensors=self.tensors,
+            tensor_bytes=self.tensor_bytes,
+            sha256=self._digest(),
+            suppressed_findings=self.suppressed + len(findings) - len(kept),
+        )
+
+    def _digest(self) -> str | None:
+        if not self.options.digest:
+            return None
+        try:
+            return self.source.sha256()
+        except CheckpointError:
+            return None  # the finding that says why is there already
+
+    def _member(self, member: Member) -> MemberInfo:
+        read = member.role in ("pickle", "record", "directory", "unknown")
+        return MemberInfo(name=member.name, role=member.role, offset=member.offset, size=member.size, read=read)
+
+
+_ORDER = {"error": 0, "warning": 1, "note": 2}
+
+
+def _has_globals(partial: object) -> bool:
+    return isinstance(partial, ObjectGraph) and bool(partial.globals)
+
+
+def _merged(uses: list[GlobalUse]) -> tuple[GlobalUse, ...]:
+    """One line for each name, over all streams of the file."""
+    merged: dict[str, GlobalUse] = {}
+    for use in uses:
+        known = merged.get(use.global_name)
+        if known is not None:
+            use = msgspec.structs.replace(
+                known, uses=tuple(sorted({*known.uses, *use.uses})), count=known.count + use.count, places=(known.places + use.places)[:8]
+            )
+        merged[use.global_name] = use
+    return tuple(merged.values())

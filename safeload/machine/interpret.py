@@ -1,0 +1,537 @@
+"""One pickle stream becomes an `ObjectGraph`. The only decoder of opcodes that decides anything (law 2).
+
+Theory. A pickle is a program for a stack machine: literals are pushed, containers are built from the objects above a MARK, a memo names objects
+for later use, and a few opcodes ask for something from outside: a name (GLOBAL), a call (REDUCE, NEWOBJ, INST, OBJ), a persistent object
+(PERSID), a state (BUILD). This machine runs the first kind and records the second, so its result is what CPython's unpickler would build if every
+lookup and call gave an inert stub; a property test holds it to that.
+
+One loop decodes and interprets: the frequent opcodes inline, the rest in `_Machine.rare`. A mark starts a new list, so popping below it is an
+IndexError and never silently reaches other objects. The garbage collector is paused: it would walk the growing tree again and again.
+
+Refuses by name: EXT* (the name is a number in the reader's process), out-of-band buffers (SL203), PROTO anywhere but first (CPython takes it anywhere;
+no pickler writes that), computed names for STACK_GLOBAL, and any argument or opcode that crosses its frame: CPython before 3.13.15 read on across
+the end, so bytes that every static tool showed as data ran as opcodes (gh-154848, SL204).
+"""
+
+from __future__ import annotations
+
+import gc
+from struct import Struct
+from struct import error as struct_error
+from typing import Any
+
+from safeload.budget import Budget, exceeded
+from safeload.errors import CheckpointError, StreamError
+from safeload.machine import text
+from safeload.machine.keys import KeyCounts, check_keys
+from safeload.machine.nodes import NODE_TYPES, Build, Call, CallKind, Effect, Global, Items, Node, ObjectGraph, PersistentId, SetItems
+
+HIGHEST_PROTOCOL = 5
+STEPS_PER_CHECK = 4_096  # opcodes between two looks at the budget and the clock
+MAX_PLACES = 64  # offsets kept for one name: enough for any report, bounded for any file
+
+_int4 = Struct("<i").unpack_from
+_uint2 = Struct("<H").unpack_from
+_uint4 = Struct("<I").unpack_from
+_uint8 = Struct("<Q").unpack_from
+_float8 = Struct(">d").unpack_from
+
+# The opcodes, by pickle's names (PEP 307, 3154, 574). `safeload/opcodes/table.py` describes them; a test holds the two together.
+MARK, STOP, POP, POP_MARK, DUP = b"(.012"
+FLOAT, INT, BININT, BININT1, LONG, BININT2, NONE = b"FIJKLMN"
+PERSID, BINPERSID, REDUCE, STRING, BINSTRING, SHORT_BINSTRING = b"PQRSTU"
+UNICODE, BINUNICODE, APPEND, BUILD, GLOBAL, DICT = b"VXabcd"
+EMPTY_DICT, APPENDS, GET, BINGET, INST, LONG_BINGET = b"}eghij"
+LIST, EMPTY_LIST, OBJ, PUT, BINPUT, LONG_BINPUT = b"l]opqr"
+SETITEM, TUPLE, EMPTY_TUPLE, SETITEMS, BINFLOAT = b"st)uG"
+PROTO, NEWOBJ, EXT1, EXT2, EXT4, TUPLE1, TUPLE2, TUPLE3, NEWTRUE, NEWFALSE, LONG1, LONG4 = range(0x80, 0x8C)
+BINBYTES, SHORT_BINBYTES = b"BC"
+SHORT_BINUNICODE, BINUNICODE8, BINBYTES8, EMPTY_SET, ADDITEMS, FROZENSET, NEWOBJ_EX, STACK_GLOBAL, MEMOIZE, FRAME = range(0x8C, 0x96)
+BYTEARRAY8, NEXT_BUFFER, READONLY_BUFFER = range(0x96, 0x99)
+REFUSED = {EXT1: "EXT1", EXT2: "EXT2", EXT4: "EXT4", NEXT_BUFFER: "NEXT_BUFFER", READONLY_BUFFER: "READONLY_BUFFER"}
+
+
+def interpret(data: bytes, *, budget: Budget, start: int = 0, member: str | None = None, encoding: str = "utf-8", errors: str = "strict") -> ObjectGraph:
+    """Interpret the stream that begins at `data[start]`, up to and including its STOP.
+
+    `data` must be private memory: it is judged here and never read again. `encoding` and `errors` decode the 8-bit strings of Python 2
+    (`"bytes"` leaves them bytes), as in torch.load. Bytes behind STOP are the caller's business (`graph.end`).
+
+    Raises `StreamError` (SL2xx) for a malformed stream and `LimitExceeded` (SL901); both carry `member`, the offset of the opcode, and in `partial` the graph up
+    to there.
+    """
+    machine = _Machine(data, budget, member, encoding, errors)
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return machine.run(start)
+    except CheckpointError as error:
+        error.partial = machine.graph(None, 0, start)  # a payload before the break must still be named in the report
+        raise
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+class _Machine:
+    """The one mutable thing of this stage: stack, marks, memo and log of one stream."""
+
+    __slots__ = ("budget", "changed_at", "data", "encoding", "errors", "globals", "key_counts", "log", "marks", "member", "memo", "mentions", "protocol", "start")
+
+    def __init__(self, data: bytes, budget: Budget, member: str | None, encoding: str, errors: str) -> None:
+        self.data = data
+        self.budget = budget
+        self.member = member
+        self.encoding = encoding
+        self.errors = errors
+        self.memo: dict[int, Any] = {}
+        self.marks: list[list[Any]] = []  # the stacks below each open MARK
+        self.log: list[Node | Effect] = []
+        self.globals: dict[tuple[str, str], Global] = {}
+        self.mentions: dict[Global, list[int]] = {}
+        self.changed_at: dict[int, int] = {}
+        self.key_counts: KeyCounts = {}
+        self.protocol = 0
+        self.start = 0
+
+    def run(self, start: int) -> ObjectGraph:  # noqa: PLR0912, PLR0915 - one fused loop is the design: a call per opcode would cost a factor of two
+        """The loop. `data` and `i` are the current frame and the place in it, `base + i` the place in the stream's buffer."""
+        data, base, i, at = self.data, 0, start, start
+        self.start = start
+        memo, log, marks = self.memo, self.log, self.marks
+        stack: list[Any] = []
+        append = stack.append
+        pop = stack.pop
+        step = done = 0
+        ended_frames = 0  # each costs the loop a step that is no opcode
+        try:
+            while True:
+                for step in range(STEPS_PER_CHECK):  # noqa: B007 - `step` counts the opcodes of the last, partial round
+                    at = i
+                    try:
+                        op = data[i]
+                    except IndexError:
+                        if not base:
+                            raise self._error("the stream ends before STOP", at, "SL202") from None
+                        data, base, i = self.data, 0, base + i  # the frame is used up exactly: go on behind it
+                        ended_frames += 1
+                        continue
+                    i += 1
+                    if op == BINPUT:
+                        memo[data[i]] = stack[-1]
+                        i += 1
+                    elif op == BINGET:
+                        append(memo[data[i]])
+                        i += 1
+                    elif op == BININT1:
+                        append(data[i])
+                        i += 1
+                    elif op == MEMOIZE:
+                        memo[len(memo)] = stack[-1]
+                    elif op == SHORT_BINUNICODE:
+                        end = i + 1 + data[i]
+                        if end > len(data):
+                            raise self._cut(base + at, end - len(data), base)
+                        append(str(data[i + 1 : end], "utf-8", "surrogatepass"))
+                        i = end
+                    elif op == BINUNICODE:
+                        (size,) = _uint4(data, i)
+                        end = i + 4 + size
+                        if end > len(data):
+                            raise self._cut(base + at, end - len(data), base)
+                        if size > self.budget.limits.literal_bytes:
+                            raise self._too_long(size, base + at)
+                        append(str(data[i + 4 : end], "utf-8", "surrogatepass"))
+                        i = end
+                    elif op == LONG_BINPUT:
+                        memo[_uint4(data, i)[0]] = stack[-1]
+                        i += 4
+                    elif op == LONG_BINGET:
+                        append(memo[_uint4(data, i)[0]])
+                        i += 4
+                    elif op == MARK:
+                        marks.append(stack)
+                        stack = []
+                        append = stack.append
+                        pop = stack.pop
+                    elif op == TUPLE:
+                        items = stack
+                        stack = marks.pop()
+                        append = stack.append
+                        pop = stack.pop
+                        append(tuple(items))
+                    elif op == BINPERSID:
+                        stack[-1] = node = PersistentId(len(log), base + at, stack[-1])
+                        log.append(node)
+                    elif op == REDUCE:
+                        args = pop()
+                        func = stack[-1]
+                        if type(args) is not tuple or type(func) not in NODE_TYPES:
+                            raise self._bad_call(func, args, base + at)
+                        stack[-1] = call = Call(len(log), base + at, "reduce", func, args)
+                        log.append(call)
+                    elif op == EMPTY_TUPLE:
+                        append(())
+                    elif op == TUPLE1:
+                        stack[-1] = (stack[-1],)
+                    elif op == TUPLE2:
+                        last = pop()
+                        stack[-1] = (stack[-1], last)
+                    elif op == NEWFALSE:
+                        append(False)
+                    elif op == NEWTRUE:
+                        append(True)
+                    elif op == NONE:
+                        append(None)
+                    elif op == BINFLOAT:
+                        append(_float8(data, i)[0])
+                        i += 8
+                    elif op == BININT2:
+                        append(_uint2(data, i)[0])
+                        i += 2
+                    elif op == BININT:
+                        append(_int4(data, i)[0])
+                        i += 4
+                    elif op == EMPTY_DICT:
+                        append({})
+                    elif op == EMPTY_LIST:
+                        append([])
+                    elif op == SETITEMS:
+                        items = stack
+                        stack = marks.pop()
+                        append = stack.append
+                        pop = stack.pop
+                        self._set_items(stack[-1], items, base + at)
+                    elif op == SETITEM:
+                        value = pop()
+                        key = pop()
+                        self._set_items(stack[-1], [key, value], base + at)
+                    elif op == APPENDS:
+                        items = stack
+                        stack = marks.pop()
+                        append = stack.append
+                        pop = stack.pop
+                        self._append(stack[-1], items, base + at)
+                    elif op == APPEND:
+                        value = pop()
+                        self._append(stack[-1], [value], base + at)
+                    elif op == BUILD:
+                        state = pop()
+                        self._build(stack[-1], state, base + at)
+                    elif op == TUPLE3:
+                        last = pop()
+                        middle = pop()
+                        stack[-1] = (stack[-1], middle, last)
+                    elif op == FRAME:
+                        if base:
+                            raise self._error("a frame begins before the one around it is used up", base + at, "SL204")
+                        data, base, i = self._enter_frame(i, at)
+                    elif op == STOP:
+                        break
+                    else:
+                        stack, i = self.rare(op, data, i, stack, base + at, base)
+                        append = stack.append
+                        pop = stack.pop
+                else:
+                    done += STEPS_PER_CHECK
+                    self._check_budget(stack, base + at)
+                    continue
+                break
+            root = pop()
+        except IndexError:
+            raise self._underflow(data, i, base, at) from None
+        except KeyError as error:
+            raise self._error(f"the memo holds no object {error.args[0]}", base + at, "SL201") from None
+        except struct_error:
+            raise self._cut(base + at, 1, base) from None
+        except UnicodeDecodeError as error:
+            raise self._error(f"a string is not {error.encoding}: {error.reason}; Python 2 files often need encoding='latin1'", base + at, "SL201") from None
+        if stack or marks:
+            raise self._error("objects are left on the stack at STOP", base + at, "SL201")
+        if base and i != len(data):
+            raise self._error("STOP stands before the end of its frame", base + at, "SL204")
+        return self._finish(root, done + step + 1 - ended_frames, base + i)
+
+    def _finish(self, root: Any, opcodes: int, end: int) -> ObjectGraph:
+        self.budget.spend_opcodes(opcodes % STEPS_PER_CHECK, self.member, end)
+        return self.graph(root, opcodes, end)
+
+    def graph(self, root: Any, opcodes: int, end: int) -> ObjectGraph:
+        """What was read so far, as a record."""
+        return ObjectGraph(
+            root=root,
+            log=self.log,
+            globals=self.globals,
+            mentions=self.mentions,
+            changed_at=self.changed_at,
+            protocol=self.protocol,
+            opcodes=opcodes,
+            start=self.start,
+            end=end,
+        )
+
+    # ---- effects ----------------------------------------------------------------------------------------------------------------------
+
+    def _set_items(self, target: Any, items: list[Any], at: int) -> None:
+        if len(items) % 2:
+            raise self._error("SETITEMS has a key without a value", at, "SL201")
+        kind = type(target)
+        if kind is dict:
+            keys = items[::2]
+            check_keys(keys, target, self.key_counts, self.budget.limits, self.member, at)
+            target.update(zip(keys, items[1::2], strict=True))
+            self.changed_at[id(target)] = len(self.log)
+        elif kind in NODE_TYPES:
+            self.log.append(SetItems(len(self.log), at, target, items))
+        else:  # CVE-2026-24747: torch let SETITEM write into whatever object was there
+            raise self._error(f"SETITEM(S) into a {kind.__name__}", at, "SL201")
+
+    def _append(self, target: Any, items: list[Any], at: int) -> None:
+        kind = type(target)
+        if kind is list:
+            target.extend(items)
+            self.changed_at[id(target)] = len(self.log)
+        elif kind in NODE_TYPES:
+            self.log.append(Items(len(self.log), at, "append", target, items))
+        else:
+            raise self._error(f"APPEND(S) to a {kind.__name__}", at, "SL201")
+
+    def _add(self, target: Any, items: list[Any], at: int) -> None:
+        kind = type(target)
+        if kind is set:
+            check_keys(items, target, self.key_counts, self.budget.limits, self.member, at)
+            target.update(items)
+            self.changed_at[id(target)] = len(self.log)
+        elif kind in NODE_TYPES:
+            self.log.append(Items(len(self.log), at, "add", target, items))
+        else:
+            raise self._error(f"ADDITEMS to a {kind.__name__}", at, "SL201")
+
+    def _build(self, target: Any, state: Any, at: int) -> None:
+        if type(target) not in NODE_TYPES:
+            raise self._error(f"BUILD on a {type(target).__name__}, which takes no state", at, "SL201")
+        self.log.append(Build(len(self.log), at, target, state))
+
+    # ---- lookups and calls ------------------------------------------------------------------------------------------------------------
+
+    def _global(self, module: str, name: str, at: int) -> Global:
+        """The node for a name: one for each distinct name, so that equal keys stay equal, with the offsets of its mentions beside it."""
+        node = self.globals.get((module, name))
+        if node is None:
+            if len(self.globals) >= self.budget.limits.globals:
+                raise exceeded("globals", self.budget.limits.globals, "the stream names more globals", self.member, at)
+            node = self.globals[module, name] = Global(len(self.log), at, module, name)
+            self.mentions[node] = []
+            self.log.append(node)
+        places = self.mentions[node]
+        if len(places) < MAX_PLACES:
+            places.append(at)
+        return node
+
+    def _call(self, kind: CallKind, func: Any, args: Any, kwargs: Any, at: int) -> Call:
+        if type(func) not in NODE_TYPES or type(args) is not tuple or not (kwargs is None or type(kwargs) is dict):
+            raise self._bad_call(func, args, at)
+        call = Call(len(self.log), at, kind, func, args, kwargs)
+        self.log.append(call)
+        return call
+
+    # ---- the rare opcodes -------------------------------------------------------------------------------------------------------------
+
+    def rare(self, op: int, data: bytes, i: int, stack: list[Any], at: int, base: int) -> tuple[list[Any], int]:
+        """One opcode that the loop does not hold. Returns the stack (a mark may have changed it) and where the next opcode starts."""
+        if op in _LITERALS:
+            return stack, self._literal(op, data, i, stack, at, base)
+        if op in _MARKED:
+            return self._marked(op, data, i, stack, at)
+        member, limits = self.member, self.budget.limits
+        if op == GLOBAL:
+            module, i = text.line(data, i, member, at)
+            name, i = text.line(data, i, member, at)
+            stack.append(self._global(text.name(module, limits, member, at), text.name(name, limits, member, at), at))
+        elif op == STACK_GLOBAL:
+            qualname, modname = stack.pop(), stack.pop()
+            if type(qualname) is not str or type(modname) is not str:
+                raise self._error("STACK_GLOBAL takes a module and a name that are strings", at, "SL201")
+            if max(len(qualname), len(modname)) > limits.global_name_bytes:
+                raise exceeded("global_name_bytes", limits.global_name_bytes, "a name is longer", member, at)
+            stack.append(self._global(modname, qualname, at))
+        elif op == NEWOBJ:
+            args = stack.pop()
+            stack[-1] = self._call("newobj", stack[-1], args, None, at)
+        elif op == NEWOBJ_EX:
+            kwargs, args = stack.pop(), stack.pop()
+            stack[-1] = self._call("newobj_ex", stack[-1], args, kwargs, at)
+        elif op == PERSID:
+            pid, i = text.line(data, i, member, at)
+            node = PersistentId(len(self.log), at, _ascii(pid, self, at))
+            self.log.append(node)
+            stack.append(node)
+        elif op in (GET, PUT):
+            index, i = text.line(data, i, member, at)
+            key = text.integer(index, limits, member, at)
+            if key < 0:
+                raise self._error("a memo index is negative", at, "SL201")
+            if op == GET:
+                stack.append(self.memo[key])
+            else:
+                self.memo[key] = stack[-1]
+        elif op == POP:
+            if stack:
+                stack.pop()
+            else:
+                stack = self.marks.pop()  # POP of a MARK takes the mark away, as in CPython
+        elif op == DUP:
+            stack.append(stack[-1])
+        elif op == PROTO:
+            i = self._proto(data, i, at)
+        elif op in REFUSED:
+            raise self._error(f"{REFUSED[op]} takes its meaning from outside the file, so it is refused", at, "SL203")
+        else:
+            raise self._error(f"{bytes((op,))!a} is no opcode", at, "SL201")
+        return stack, i
+
+    def _marked(self, op: int, data: bytes, i: int, stack: list[Any], at: int) -> tuple[list[Any], int]:
+        """The rare opcodes that take all objects above the last MARK."""
+        items, stack = stack, self.marks.pop()
+        if op == ADDITEMS:
+            self._add(stack[-1], items, at)
+        elif op == LIST:
+            stack.append(items)
+        elif op == DICT:
+            fresh: dict[Any, Any] = {}
+            self._set_items(fresh, items, at)
+            stack.append(fresh)
+        elif op == FROZENSET:
+            check_keys(items, items, self.key_counts, self.budget.limits, self.member, at)
+            stack.append(frozenset(items))
+        elif op == OBJ:
+            stack.append(self._call("obj", items[0], tuple(items[1:]), None, at))
+        elif op == INST:
+            member, limits = self.member, self.budget.limits
+            module, i = text.line(data, i, member, at)
+            name, i = text.line(data, i, member, at)
+            func = self._global(text.name(module, limits, member, at), text.name(name, limits, member, at), at)
+            stack.append(self._call("inst", func, tuple(items), None, at))
+        # POP_MARK: the objects are gone, and so is the mark
+        return stack, i
+
+    def _literal(self, op: int, data: bytes, i: int, stack: list[Any], at: int, base: int) -> int:
+        """The rare opcodes that push one literal. Returns where the next opcode starts."""
+        member, limits = self.member, self.budget.limits
+        if op in _COUNTED:
+            unpack, width = _COUNTED[op]
+            size = unpack(data, i)[0]
+            start = i + width
+            end = start + size
+            if size < 0:
+                raise self._error("a length is negative", at, "SL201")
+            if end > len(data):
+                raise self._cut(at, end - len(data), base)
+            if size > limits.literal_bytes:
+                raise self._too_long(size, at)
+            stack.append(self._counted(op, data[start:end], at))
+            return int(end)
+        if op == EMPTY_SET:
+            stack.append(set())
+            return i
+        content, i = text.line(data, i, member, at)
+        if op == INT:
+            stack.append({b"00": False, b"01": True}[content] if content in (b"00", b"01") else text.integer(content, limits, member, at))
+        elif op == LONG:
+            stack.append(text.integer(content.removesuffix(b"L"), limits, member, at))
+        elif op == FLOAT:
+            stack.append(text.floating(content, member, at))
+        elif op == STRING:
+            stack.append(self._py2_string(text.quoted(content, member, at)))
+        else:
+            stack.append(text.raw_unicode(content, member, at))
+        return i
+
+    def _counted(self, op: int, content: bytes, at: int) -> Any:
+        if op in (LONG1, LONG4):
+            if len(content) > self.budget.limits.integer_bytes:
+                raise exceeded("integer_bytes", self.budget.limits.integer_bytes, f"an integer has {len(content):,} bytes, more", self.member, at)
+            return int.from_bytes(content, "little", signed=True)
+        if op == BINUNICODE8:
+            return str(content, "utf-8", "surrogatepass")
+        if op in (SHORT_BINSTRING, BINSTRING):
+            return self._py2_string(content)
+        return bytearray(content) if op == BYTEARRAY8 else content
+
+    def _py2_string(self, content: bytes) -> str | bytes:
+        return content if self.encoding == "bytes" else content.decode(self.encoding, self.errors)
+
+    def _proto(self, data: bytes, i: int, at: int) -> int:
+        if at != self.start:
+            raise self._error("PROTO stands elsewhere than at the start of the stream", at, "SL201")
+        self.protocol = data[i]
+        if self.protocol > HIGHEST_PROTOCOL:
+            raise self._error(f"protocol {self.protocol} does not exist", at, "SL201")
+        return i + 1
+
+    def _enter_frame(self, i: int, at: int) -> tuple[bytes, int, int]:
+        (size,) = _uint8(self.data, i)
+        start = i + 8
+        if start + size > len(self.data):
+            raise self._error(f"a frame of {size:,} bytes is longer than what is left of the stream", at, "SL204")
+        if not size:
+            return self.data, 0, start
+        return self.data[start : start + size], start, 0
+
+    # ---- budget and errors ------------------------------------------------------------------------------------------------------------
+
+    def _check_budget(self, stack: list[Any], at: int) -> None:
+        budget, member = self.budget, self.member
+        limits = budget.limits
+        budget.spend_opcodes(STEPS_PER_CHECK, member, at)
+        if len(self.memo) > limits.memo_entries:
+            raise exceeded("memo_entries", limits.memo_entries, "the stream fills more memo slots", member, at)
+        if len(self.log) > limits.graph_nodes:
+            raise exceeded("graph_nodes", limits.graph_nodes, "the stream holds more calls and effects", member, at)
+        if len(stack) > limits.stack or len(self.marks) > limits.stack:
+            raise exceeded("stack", limits.stack, "the stream keeps more objects on the stack", member, at)
+
+    def _error(self, message: str, at: int, rule: str) -> StreamError:
+        return StreamError(message, rule=rule, member=self.member, offset=at)
+
+    def _cut(self, at: int, missing: int, base: int) -> StreamError:
+        if base:
+            return self._error("an argument crosses the end of its frame", at, "SL204")
+        return self._error(f"the stream ends inside an argument; at least {missing:,} bytes are missing", at, "SL202")
+
+    def _too_long(self, size: int, at: int) -> Exception:
+        return exceeded("literal_bytes", self.budget.limits.literal_bytes, f"a string has {size:,} bytes, more", self.member, at)
+
+    def _underflow(self, data: bytes, i: int, base: int, at: int) -> StreamError:
+        if i >= len(data) and data[at] in _ONE_BYTE_ARGUMENT:
+            return self._cut(base + at, 1, base)
+        return self._error("an opcode takes more objects than the stack holds", base + at, "SL201")
+
+    def _bad_call(self, func: Any, args: Any, at: int) -> StreamError:
+        if type(func) not in NODE_TYPES:
+            return self._error(f"a {type(func).__name__} is called, which is no class or function", at, "SL201")
+        return self._error(f"the arguments of a call are a {type(args).__name__}, not a tuple", at, "SL201")
+
+
+def _ascii(pid: bytes, machine: _Machine, at: int) -> str:
+    try:
+        return pid.decode("ascii")
+    except UnicodeDecodeError:
+        raise StreamError("a persistent id is not ASCII", rule="SL201", member=machine.member, offset=at) from None
+
+
+_length1 = Struct("<B").unpack_from
+_COUNTED = {
+    LONG1: (_length1, 1),
+    LONG4: (_int4, 4),
+    BINSTRING: (_int4, 4),
+    SHORT_BINSTRING: (_length1, 1),
+    BINBYTES: (_uint4, 4),
+    SHORT_BINBYTES: (_length1, 1),
+    BINUNICODE8: (_uint8, 8),
+    BINBYTES8: (_uint8, 8),
+    BYTEARRAY8: (_uint8, 8),
+}
+_LITERALS = frozenset({*_COUNTED, EMPTY_SET, INT, LONG, FLOAT, STRING, UNICODE})
+_MARKED = frozenset({ADDITEMS, LIST, DICT, FROZENSET, OBJ, INST, POP_MARK})
+_ONE_BYTE_ARGUMENT = frozenset({BINPUT, BINGET, BININT1, SHORT_BINUNICODE, PROTO})

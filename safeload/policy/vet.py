@@ -1,0 +1,491 @@
+"""An `ObjectGraph` and a `Policy` become a `Vetted`, or the findings that say why not. Only this module can make a `Vetted`.
+
+Every entry of the log is judged in the order in which the stream made it, whether or not its result is still used: a call is a finding when it is
+made (fickling GHSA-mxhj-88fx-4pcv lost calls whose result was popped). A name is judged by its exact spelling, never resolved (law 1).
+
+    1. Every name that the stream mentions is put to the policy.
+    2. Every call, state, item list and persistent id is held against the contract of the constructor that the entry names.
+    3. Names that stand as values are held against the use `reference`, and the nesting is measured, in one iterative walk.
+
+Refuses: SL301 names, SL302 uses, SL303 computed callables, SL304 arguments, SL305 states and items, SL306 persistent ids, SL206 late changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from safeload.budget import exceeded
+from safeload.findings import Finding, GlobalUse
+from safeload.limits import Limits
+from safeload.machine.nodes import NODE_TYPES, Build, Call, Global, Items, ObjectGraph, PersistentId, SetItems
+from safeload.policy.aliases import canonical
+from safeload.policy.contracts import CONTRACTS, OPAQUE, Contract, fits
+from safeload.policy.literals import BadArguments
+from safeload.policy.model import Allow, Decision, Policy, Use
+from safeload.policy.shapes import Signature, parse_signature
+
+MAX_LISTED_PLACES = 8  # places of one name that a report lists
+
+
+class StorageId(msgspec.Struct, frozen=True, kw_only=True):
+    """A persistent id of the torch grammar: `("storage", storage_type, key, location, numel[, view])`."""
+
+    index: int
+    offset: int
+    storage_type: str  # FloatStorage, UntypedStorage, ...
+    key: str
+    location: str
+    numel: int  # elements of the storage type's dtype; bytes for UntypedStorage
+    view: tuple[Any, ...] | None  # torch <= 0.3 legacy files: (view key, offset, size) in elements
+
+
+_SEAL: Final = object()
+
+
+class Vetted:
+    """A graph that one policy has let through. Its existence is the permission to build it; only `vet` can make one.
+
+    `constructors[i]` is the id of the constructor for the call at `log[i]` (`opaque` for inert records), `kinds[i]` what it produces, `literals[i]` the values that
+    were computed while judging, `storages[i]` the persistent ids.
+    """
+
+    __slots__ = ("constructors", "graph", "kinds", "literals", "member", "policy", "storages")
+
+    def __init__(
+        self,
+        seal: object,
+        *,
+        graph: ObjectGraph,
+        policy: Policy,
+        member: str | None,
+        constructors: list[str | None],
+        kinds: list[str],
+        literals: dict[int, Any],
+        storages: dict[int, StorageId],
+    ) -> None:
+        if seal is not _SEAL:
+            raise TypeError("only safeload.policy.vet can make a Vetted")
+        self.graph = graph
+        self.policy = policy
+        self.member = member
+        self.constructors = constructors
+        self.kinds = kinds
+        self.literals = literals
+        self.storages = storages
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """What `vet` found: `vetted` is there only if no finding is an error."""
+
+    vetted: Vetted | None
+    findings: tuple[Finding, ...]
+    suppressed: int
+    globals: tuple[GlobalUse, ...]
+
+
+def vet(graph: ObjectGraph, policy: Policy, *, limits: Limits, member: str | None = None, extra_opaque: frozenset[str] = frozenset()) -> Judgement:
+    """Judge one stream. `extra_opaque` are names that the caller of `load` constructs himself (`constructors=`), and so are kept as records.
+
+    Raises `LimitExceeded` where the nesting is deeper than `Limits.nesting_depth`; everything else is a finding.
+    """
+    judge = _Judge(graph, policy, limits, member, extra_opaque)
+    judge.names()
+    judge.log()
+    judge.walk()
+    return judge.judgement()
+
+
+class _Judge:
+    """The one mutable thing of this stage. It also is the `Kinds` that shapes and contracts ask."""
+
+    __slots__ = (
+        "_contracts", "_decisions", "_names", "_signatures", "calls", "constructors", "effects", "extra_opaque", "findings", "graph", "kinds",
+        "limits", "literals", "member", "policy", "storages", "suppressed", "uses",
+    )  # fmt: skip
+
+    def __init__(self, graph: ObjectGraph, policy: Policy, limits: Limits, member: str | None, extra_opaque: frozenset[str]) -> None:
+        self.graph = graph
+        self.policy = policy
+        self.limits = limits
+        self.member = member
+        self.extra_opaque = extra_opaque
+        self.findings: list[Finding] = []
+        self.suppressed = 0
+        self.kinds = [""] * len(graph.log)
+        self.constructors: list[str | None] = [None] * len(graph.log)
+        self.literals: dict[int, Any] = {}
+        self.storages: dict[int, StorageId] = {}
+        self.effects: dict[int, list[Any]] = {}  # index of a node -> the effects on it, in order
+        self.uses: dict[Global, set[Use]] = {}
+        self.calls: dict[Global, list[int]] = {}  # offsets of the calls of a name, the first few
+        self._decisions: dict[Global, Decision] = {}
+        self._contracts: dict[Global, Contract | None] = {}
+        self._names: dict[Global, str] = {}
+        self._signatures: dict[tuple[str, str], Signature] = {}
+
+    # ---- what shapes and contracts ask ------------------------------------------------------------------------------------------------
+
+    def kind(self, node: Any) -> str:
+        return self.kinds[node.index]
+
+    def canonical(self, node: Global) -> str:
+        return self._names[node]
+
+    def contract(self, node: Any) -> Contract | None:
+        return self._contracts.get(node)
+
+    # ---- 1. names ---------------------------------------------------------------------------------------------------------------------
+
+    def names(self) -> None:
+        """Put every name to the policy, once."""
+        for node in self.graph.globals.values():
+            name = self._names[node] = canonical(node.module, node.name)
+            decision = self.policy.decide(name)
+            if name in self.extra_opaque and not (decision.kind == "denied" and decision.entry is not None):
+                decision = Decision(kind="opaque", entry=None, capability="data.override")
+            self._decisions[node] = decision
+            self.uses[node] = set()
+            self.calls[node] = []
+            if decision.kind == "allowed" and isinstance(decision.entry, Allow):
+                contract = CONTRACTS[decision.entry.constructor]
+                self._contracts[node] = contract
+                self.constructors[node.index] = contract.id
+                self.kinds[node.index] = _kind_of_name(contract)
+            elif decision.kind == "opaque":
+                self._contracts[node] = None
+                self.kinds[node.index] = "opaque-global"
+                self.constructors[node.index] = "opaque"
+
+    # ---- 2. the log -------------------------------------------------------------------------------------------------------------------
+
+    def log(self) -> None:
+        """Judge every call, persistent id and effect, in stream order."""
+        for record in self.graph.log:
+            kind = type(record)
+            if kind is Call:
+                self._call(record)  # type: ignore[arg-type]
+            elif kind is PersistentId:
+                self._persistent_id(record)  # type: ignore[arg-type]
+            elif kind is not Global:
+                self._effect(record)  # type: ignore[arg-type]
+
+    def _call(self, call: Call) -> None:
+        func = call.func
+        if type(func) is not Global:
+            self._computed(call)
+            return
+        use: Use = "new" if call.kind in ("newobj", "newobj_ex") else "call"
+        self.uses[func].add(use)
+        offsets = self.calls[func]
+        if len(offsets) < MAX_LISTED_PLACES:
+            offsets.append(call.offset)
+        decision = self._decisions[func]
+        if decision.kind == "opaque":
+            self._opaque(call)
+            return
+        contract = self._contracts.get(func)
+        if contract is None:
+            return  # denied: one finding for the name, in `judgement`
+        problem = self._misfit(call, func, contract, decision.entry, use)
+        if problem is None:
+            self.constructors[call.index] = contract.id
+            self.kinds[call.index] = contract.produces
+            if contract.id == "reconstructor":
+                self._reconstructed(call)
+        elif self._opaque_instead(func, contract):
+            self._opaque(call)
+        else:
+            rule, message = problem
+            self._find(rule, message, call.offset, decision, func)
+
+    def _misfit(self, call: Call, func: Global, contract: Contract, entry: Any, use: Use) -> tuple[str, str] | None:
+        """Why this call does not fit its entry and contract: (rule, sentence), or None where it fits."""
+        name, args = self._names[func], call.args
+        if use not in entry.uses or use not in contract.uses:
+            return "SL302", f"{name} is {'instantiated' if use == 'new' else 'called'}, which its entry does not permit"
+        if call.kwargs:
+            return "SL304", f"{name} is given keyword arguments, which no pickler of it writes"
+        if entry.args is not None:
+            key = (entry.policy, entry.id)  # an id is unique in its own file only
+            narrowed = self._signatures.get(key)
+            if narrowed is None:
+                narrowed = self._signatures[key] = parse_signature(entry.args)
+            if not narrowed.accepts(args, self):
+                return "SL304", f"the arguments of {name} are not {narrowed}"
+        if contract.literal is not None:
+            try:
+                self.literals[call.index] = contract.literal(tuple(map(self._plain, args)))
+            except BadArguments as error:
+                return "SL304", f"{name}: {error}"
+            return None
+        if not any(signature.accepts(args, self) for signature in contract.signatures):
+            shapes = " or ".join(str(signature) for signature in contract.signatures)
+            return "SL304", f"the arguments of {name} are not {shapes or '()'}"
+        problem = contract.check(args, self) if contract.check is not None else None
+        if problem is not None:
+            return "SL304", f"{name}: {problem}"
+        if contract.copies and any(self.graph.changed_since(part, call.index) for part in _containers(args)):
+            return "SL206", f"{name} is given a container that changes afterwards"
+        return None
+
+    def _plain(self, value: Any) -> Any:
+        """An argument as plain data: nodes that stand for an immutable value become it, others stay what no literal accepts."""
+        if type(value) in NODE_TYPES:
+            return self.literals.get(value.index, value)
+        return value
+
+    def _opaque_instead(self, func: Global, contract: Contract) -> bool:
+        """May a call that does not fit be kept as an inert record? Where the policy keeps unlisted names anyway, but never for a tensor."""
+        return contract.produces not in _TENSOR_FAMILY and self.policy.keeps(self._names[func])
+
+    def _opaque(self, call: Call) -> None:
+        self.constructors[call.index] = "opaque"
+        self.kinds[call.index] = "opaque"
+
+    def _reconstructed(self, call: Call) -> None:
+        """`copyreg._reconstructor(cls, object, None)` means a NEWOBJ of `cls`: judge it as one."""
+        cls = call.args[0]
+        self.uses[cls].add("new")
+        contract, decision = self._contracts.get(cls), self._decisions[cls]
+        if decision.kind == "opaque":
+            self._opaque(call)
+        elif contract is not None and "new" in contract.uses and contract.literal is None and fits(contract, (), self):
+            self.constructors[call.index], self.kinds[call.index] = contract.id, contract.produces
+        elif contract is not None:
+            self._find("SL302", f"{self._names[cls]} is instantiated, which its entry does not permit", call.offset, decision, cls)
+
+    def _computed(self, call: Call) -> None:
+        """The callee is the result of a call. Inert where that result is an inert record; refused everywhere else."""
+        if self.kinds[call.func.index] in ("opaque", "opaque-attribute"):
+            self._opaque(call)
+        elif self.kinds[call.func.index]:
+            self._find("SL303", f"the result of a call is called ({self.kinds[call.func.index]})", call.offset)
+
+    def _persistent_id(self, node: PersistentId) -> None:
+        parsed = self._storage_id(node)
+        if isinstance(parsed, str):
+            self._find("SL306", parsed, node.offset)
+            return
+        self.storages[node.index] = parsed
+        self.kinds[node.index] = "storage"
+        self.constructors[node.index] = "storage"
+
+    def _storage_id(self, node: PersistentId) -> StorageId | str:
+        """The record, or why this is no torch storage. torch checks no more than the first element; we check all (threats: type confusion, traversal)."""
+        pid = node.pid
+        if type(pid) is not tuple or len(pid) not in (5, 6) or _text(pid[0]) != "storage":
+            return "a persistent id is not ('storage', type, key, location, numel)"
+        cls, key, location, numel = pid[1], _text(pid[2]), _text(pid[3]), pid[4]
+        if type(pid[2]) is int:
+            key = str(pid[2])
+        if type(cls) is not Global or key is None or location is None or type(numel) is not int or numel < 0:
+            return "a storage id does not hold a storage type, a key, a location and a number of elements"
+        self.uses[cls].add("storage-type")
+        decision = self._decisions[cls]
+        if decision.kind == "denied":
+            return f"the storage type is {self._names[cls]}, which the policy does not allow"
+        if self._contracts.get(cls) is not CONTRACTS["storage-type"] or not isinstance(decision.entry, Allow) or "storage-type" not in decision.entry.uses:
+            return f"{self._names[cls]} is no storage type"
+        view = pid[5] if len(pid) == 6 else None
+        if view is not None and not (type(view) is tuple and len(view) == 3 and _text(view[0]) is not None and all(type(n) is int and n >= 0 for n in view[1:])):
+            return "the view of a storage id is not (key, offset, size)"
+        name = self._names[cls].rpartition(".")[2]
+        return StorageId(index=node.index, offset=node.offset, storage_type=name, key=key, location=location, numel=numel, view=view)
+
+    def _effect(self, effect: Build | Items | SetItems) -> None:
+        target = effect.target
+        self.effects.setdefault(target.index, []).append(effect)
+        constructor = self.constructors[target.index]
+        if constructor is None or type(target) is not Call:
+            if type(target) is Global and self._decisions[target].kind != "denied":
+                self._find("SL305", f"{self._names[target]} itself is given state or items: that would change the class", effect.offset, global_=target)
+            elif type(target) is PersistentId:
+                self._find("SL305", "a storage is given state or items", effect.offset)
+            return  # what is denied has its finding already
+        contract = OPAQUE if constructor == "opaque" else CONTRACTS[constructor]
+        problem = self._effect_misfit(effect, contract, target)
+        if problem is None:
+            return
+        func = target.func if type(target.func) is Global else None
+        if func is not None and self._opaque_instead(func, contract):
+            self._opaque(target)
+        else:
+            self._find("SL305", problem, effect.offset, global_=func)
+
+    def _effect_misfit(self, effect: Build | Items | SetItems, contract: Contract, target: Call) -> str | None:
+        what = self._names[target.func] if type(target.func) is Global else contract.id
+        if type(effect) is not Build:
+            kind = "set" if type(effect) is SetItems else effect.kind  # type: ignore[union-attr]
+            return None if kind in contract.items else f"{what} does not take items ({kind})"
+        if type(target.func) is Global:
+            self.uses[target.func].add("build")
+            decision = self._decisions[target.func]
+            if isinstance(decision.entry, Allow) and "build" not in decision.entry.uses:
+                return f"{what} is given a state, which its entry does not permit"
+        if contract.state is None:
+            return f"{what} takes no state"
+        problem = contract.state(effect.state, self)
+        return None if problem is None else f"{what}: {problem}"
+
+    # ---- 3. values --------------------------------------------------------------------------------------------------------------------
+
+    def walk(self) -> None:
+        """Visit everything that the result will hold, each container once: names that stand as values, and how deep it nests."""
+        limit, seen = self.limits.nesting_depth, set()
+        stack = [iter((self.graph.root,))]
+        while stack:
+            for value in stack[-1]:
+                kind = type(value)
+                if kind is Global:
+                    self.uses[value].add("reference")
+                    continue
+                if kind not in _WALKED or id(value) in seen:
+                    continue
+                children = self._children(value, kind)
+                if children is None:
+                    continue
+                seen.add(id(value))
+                stack.append(children)
+                if len(stack) > limit + 1:
+                    raise exceeded("nesting_depth", limit, "the objects nest deeper", self.member, getattr(value, "offset", None))
+                break
+            else:
+                stack.pop()
+        for node, uses in self.uses.items():
+            if "reference" in uses:
+                self._reference(node)
+
+    def _children(self, value: Any, kind: type) -> Any:
+        if kind is dict:
+            return iter([*value, *value.values()])
+        if kind is not Call:
+            return iter(value)
+        constructor = self.constructors[value.index]
+        effects = self.effects.get(value.index, ())
+        if constructor in _FLAT and not effects:
+            return None  # its arguments were held against a signature that names every part
+        parts: list[Any] = [] if constructor in _FLAT else [*self._inner(value), *(value.kwargs or {}).values()]
+        if constructor == "opaque" and type(value.func) is not Global:
+            parts.append(value.func)
+        for effect in effects:
+            if type(effect) is Build:
+                parts.append(effect.state)
+            else:
+                parts.extend(effect.pairs if type(effect) is SetItems else effect.items)
+        return iter(parts)
+
+    def _inner(self, call: Call) -> tuple[Any, ...]:
+        """The arguments that become part of the value: not the names by which a call says what it builds."""
+        if self.constructors[call.index] == "typed-tensor":
+            return call.args[2:]
+        if self._contracts.get(call.func) is CONTRACTS["reconstructor"]:  # type: ignore[arg-type]
+            return ()
+        return call.args
+
+    def _reference(self, node: Global) -> None:
+        decision = self._decisions[node]
+        if decision.kind == "allowed" and isinstance(decision.entry, Allow) and "reference" not in decision.entry.uses and not self.policy.keeps(self._names[node]):
+            self._find("SL302", f"{self._names[node]} stands as a value, which its entry does not permit", node.offset, decision, node)
+
+    # ---- the outcome ------------------------------------------------------------------------------------------------------------------
+
+    def judgement(self) -> Judgement:
+        """Findings in file order, one line for each name, and the seal if nothing stands against it."""
+        for node, decision in self._decisions.items():
+            if decision.kind == "denied":
+                self._forbidden(node, decision)
+        findings = sorted(self.findings, key=lambda finding: finding.offset or 0)
+        uses = tuple(self._use(node) for node in self.graph.globals.values())
+        vetted = None
+        if not any(finding.level == "error" for finding in findings):
+            vetted = Vetted(
+                _SEAL,
+                graph=self.graph,
+                policy=self.policy,
+                member=self.member,
+                constructors=self.constructors,
+                kinds=self.kinds,
+                literals=self.literals,
+                storages=self.storages,
+            )
+        return Judgement(vetted=vetted, findings=tuple(findings), suppressed=self.suppressed, globals=uses)
+
+    def _forbidden(self, node: Global, decision: Decision) -> None:
+        name, policy = self._names[node], self.policy.name
+        calls = self.calls[node]
+        verb = "is called" if calls else "is used as a storage type" if "storage-type" in self.uses[node] else "is named"
+        if decision.entry is not None:
+            message = f"{name} {verb}, and policy {policy} denies it (entry {decision.entry.id!r}): {decision.entry.reason}"
+        else:
+            message = f"{name} {verb}, and no entry of policy {policy} lists it"
+        self._find("SL301", message, calls[0] if calls else node.offset, decision, node)
+
+    def _use(self, node: Global) -> GlobalUse:
+        decision = self._decisions[node]
+        offsets = sorted({*self.graph.mentions[node], *self.calls[node]})
+        decided: Literal["allowed", "opaque", "denied"] = decision.kind
+        return GlobalUse(
+            global_name=node.full,
+            uses=tuple(sorted(self.uses[node])),
+            decision=decided,
+            entry=decision.entry.id if decision.entry is not None else None,
+            policy=decision.entry.policy if decision.entry is not None else None,
+            capability=decision.capability,
+            count=max(len(self.graph.mentions[node]), len(self.calls[node])),
+            places=tuple((self.member or "", offset) for offset in offsets[:MAX_LISTED_PLACES]),
+        )
+
+    def _find(self, rule: str, message: str, offset: int, decision: Decision | None = None, global_: Global | None = None) -> None:
+        if len(self.findings) >= self.limits.findings:
+            self.suppressed += 1
+            return
+        if decision is None and global_ is not None:
+            decision = self._decisions[global_]
+        entry = decision.entry.id if decision is not None and decision.entry is not None else None
+        self.findings.append(
+            Finding(
+                rule=rule,
+                message=message,
+                capability=decision.capability if decision is not None else None,
+                global_name=global_.full if global_ is not None else None,
+                member=self.member,
+                offset=offset,
+                entry=entry,
+            )
+        )
+
+
+_WALKED = frozenset({dict, list, tuple, set, frozenset, Call})
+_CLASS_KINDS = frozenset({"tensor-class", "parameter-class", "numpy-dtype-class"})
+_TENSOR_FAMILY = frozenset({"tensor", "parameter", "sparse-tensor", "quantized-tensor", "nested-tensor", "storage"})
+_FLAT = frozenset(
+    contract.id for contract in CONTRACTS.values() if contract.literal is not None or (contract.produces in _TENSOR_FAMILY and contract.id != "parameter-with-state")
+)
+
+
+def _kind_of_name(contract: Contract) -> str:
+    """The kind of a name itself, as a value: a dtype is one, a class is not yet what it would make."""
+    if contract.uses <= {"reference", "storage-type"}:
+        return contract.produces
+    return contract.id if contract.id in _CLASS_KINDS else f"class-{contract.id}"
+
+
+def _text(value: Any) -> str | None:
+    """A str, or ASCII bytes as `encoding="bytes"` leaves them; None for anything else."""
+    if type(value) is bytes:
+        return value.decode("ascii") if value.isascii() else None
+    return value if type(value) is str else None
+
+
+def _containers(args: tuple[Any, ...]) -> list[Any]:
+    """The plain containers that a copying constructor looks into: its arguments, and the pairs of a list of pairs."""
+    found: list[Any] = []
+    for arg in args:
+        if type(arg) in (list, dict, set):
+            found.append(arg)
+            if type(arg) is list:
+                found.extend(item for item in arg if type(item) is list)
+    return found
+

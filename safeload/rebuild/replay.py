@@ -1,0 +1,224 @@
+"""A proved `Plan` and its placed storages become the value that `load` returns, by replaying the log: no recursion, nothing looked up (law 1).
+
+    1. Each log entry in order: calls are built by the closed table, effects are applied to what was built.
+    2. The plain containers that the machine made still hold nodes; one iterative pass puts the values in their place. Lists and dicts are filled where
+       they are, so that shared and cyclic ones stay shared and cyclic; tuples and frozensets are made anew where something in them changed.
+    3. Records of classes that the caller constructs himself (`constructors=`) are handed to him, innermost first.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from safeload.errors import StreamError
+from safeload.limits import Limits
+from safeload.machine.nodes import NODE_TYPES, Build, Call, Effect, Global, Items, PersistentId, SetItems
+from safeload.placement.place import Placed
+from safeload.policy.aliases import canonical
+from safeload.rebuild import views
+from safeload.rebuild.builders import BUILDERS, name
+from safeload.rebuild.numpy_dtypes import array_dtype, numpy_dtype
+from safeload.rebuild.resolve import HashGuard, resolve
+from safeload.storage.arrays import ArrayDType, ArrayRecord, from_text
+from safeload.storage.dtypes import dtype_named
+from safeload.storage.records import Plan, StorageRecord, TensorRecord
+from safeload.values import OpaqueObject, Storage
+
+Constructor = Callable[[OpaqueObject], Any]
+
+
+def rebuild(plan: Plan, placed: dict[str, Placed], *, limits: Limits, constructors: dict[str, Constructor] | None = None) -> Any:
+    """The value of one stream. `constructors` maps `module.name` to a function of the caller's that gets the inert record of each such object.
+
+    Raises `CheckpointError` only; what `constructors` raise is the caller's and passes through.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        replay = Replay(plan, placed, limits)
+        replay.run()
+        root = resolve(replay.graph.root, replay.value_of, replay.guard)
+    finally:
+        if was_enabled:
+            gc.enable()
+    return replay.construct(root, constructors) if constructors else root
+
+
+class Replay:
+    """The one mutable thing of this stage: the values of the log so far."""
+
+    __slots__ = ("_effects", "_storages", "byteorder", "graph", "guard", "limits", "placed", "plan", "values")
+
+    def __init__(self, plan: Plan, placed: dict[str, Placed], limits: Limits) -> None:
+        self.plan = plan
+        self.placed = placed
+        self.limits = limits
+        self.graph = plan.vetted.graph
+        self.byteorder = plan.container.byteorder
+        self.values: list[Any] = [None] * len(self.graph.log)
+        self.guard = HashGuard(limits, plan.vetted.member)
+        self._storages: dict[str, Storage] = {}
+        self._effects: dict[int, list[Effect]] | None = None
+
+    def run(self) -> None:
+        """Step 1."""
+        values, constructors, literals = self.values, self.plan.vetted.constructors, self.plan.vetted.literals
+        for record in self.graph.log:
+            kind = type(record)
+            index = record.index
+            if kind is Call:
+                if index in literals:
+                    values[index] = literals[index]
+                else:
+                    values[index] = BUILDERS[constructors[index]](self, record)  # type: ignore[index, arg-type]
+            elif kind is Global:
+                values[index] = name(record, constructors[index])  # type: ignore[arg-type]
+            elif kind is not PersistentId:
+                self._apply(record)  # type: ignore[arg-type]
+
+    # ---- what builders ask for ----------------------------------------------------------------------------------------------------------
+
+    def value(self, value: Any, call: Call) -> Any:
+        """An argument: the value of a node, or the plain value itself (whose inside step 2 resolves)."""
+        return self.value_of(value) if type(value) in NODE_TYPES else value
+
+    def value_of(self, node: Any) -> Any:
+        """The value of a node that the log has passed."""
+        if type(node) is PersistentId:
+            return self._storage(node)
+        return self.values[node.index]
+
+    def plain(self, value: Any, call: Call) -> Any:
+        """A quantizer's scale or zero point: a number, an array for a list of numbers, or the tensor of a node."""
+        return np.asarray(value) if type(value) is list else self.value(value, call)
+
+    def tensor(self, record: TensorRecord) -> Any:
+        """The array of a dense record."""
+        return views.tensor(record, self.placed, self.byteorder)
+
+    def storage_array(self, record: StorageRecord) -> Any:
+        """The one-dimensional array of a whole storage."""
+        return views.storage_array(record.key, record.dtype, record.nbytes, self.placed, self.byteorder)
+
+    def array(self, record: Any, call: Call) -> Any:
+        """A numpy dtype, array or scalar of the pickle itself."""
+        if isinstance(record, ArrayRecord):
+            return views.array(record)
+        if isinstance(record, ArrayDType):
+            return array_dtype(record)
+        if self.plan.vetted.constructors[call.index] == "numpy-dtype-class" and type(call.func) is Global:
+            from safeload.storage.arrays import DTYPE_CLASSES
+
+            return array_dtype(from_text(DTYPE_CLASSES.get(call.func.name, "V0")))
+        raise self.error("nothing was proved about this call", call)
+
+    def empty(self, call: Call) -> Any:
+        """`torch.FloatTensor()` without a state."""
+        kind = canonical(call.func.module, call.func.name).rpartition(".")[2] if type(call.func) is Global else ""
+        dtype = {"DoubleTensor": "float64", "HalfTensor": "float16", "LongTensor": "int64", "IntTensor": "int32", "ShortTensor": "int16", "CharTensor": "int8", "ByteTensor": "uint8", "BoolTensor": "bool"}
+        return np.empty(0, dtype.get(kind, "float32"))
+
+    def retyped(self, array: Any, dtype_node: Any, call: Call) -> Any:
+        """An ndarray that stands for a tensor of another dtype: bfloat16 travels as float32, and is rounded back."""
+        dtype = dtype_named(dtype_node.full)
+        if dtype is None or not isinstance(array, np.ndarray):
+            raise self.error("the array of a device tensor is not valid", call)
+        target = numpy_dtype(dtype)
+        return array if array.dtype == target else array.astype(target)
+
+    def effects_on(self, call: Call) -> list[Effect]:
+        """All effects on the result of a call, in order."""
+        if self._effects is None:
+            self._effects = {}
+            for record in self.graph.log:
+                if isinstance(record, (Build, Items, SetItems)):
+                    self._effects.setdefault(record.target.index, []).append(record)
+        return self._effects.get(call.index, [])
+
+    def set_item(self, target: Any, key: Any, value: Any, record: Any) -> None:
+        """`target[key] = value` with the key's value, which must be hashable within the budget."""
+        if type(key) is not str:
+            key = self.guard.key(resolve(key, self.value_of, self.guard) if type(key) in (tuple, frozenset) else self.value(key, record), target, record.offset)
+        target[key] = self.value_of(value) if type(value) in NODE_TYPES else value
+
+    def hashed(self, target: set[Any], items: Iterable[Any], record: Any) -> set[Any]:
+        """`target.update(items)` with the items' values, which must be hashable within the budget."""
+        for item in items:
+            value = resolve(item, self.value_of, self.guard) if type(item) in (tuple, frozenset) else self.value(item, record)
+            target.add(self.guard.key(value, target, record.offset))
+        return target
+
+    def error(self, message: str, record: Any) -> StreamError:
+        """An error at a record of this stream."""
+        return StreamError(message, rule="SL201", member=self.plan.vetted.member, offset=record.offset)
+
+    # ---- effects --------------------------------------------------------------------------------------------------------------------------
+
+    def _apply(self, effect: Effect) -> None:
+        index = effect.target.index
+        constructor, target = self.plan.vetted.constructors[index], self.values[index]
+        if isinstance(target, OpaqueObject):
+            _apply_opaque(target, effect)
+        elif isinstance(effect, SetItems):
+            pairs = effect.pairs
+            if isinstance(target, dict):
+                for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+                    self.set_item(target, key, value, effect)
+        elif isinstance(effect, Items):
+            if isinstance(target, set):
+                self.hashed(target, effect.items, effect)
+            else:
+                target.extend(effect.items)
+        else:
+            self._build(constructor, target, effect)
+
+    def _build(self, constructor: str | None, target: Any, effect: Build) -> None:
+        state = effect.state
+        if constructor == "ordered-dict":
+            if "_metadata" in state:
+                target._metadata = self.value_of(state["_metadata"]) if type(state["_metadata"]) in NODE_TYPES else state["_metadata"]
+        elif constructor == "namespace":
+            for key, value in state.items():
+                vars(target)[key] = value
+        elif constructor == "attribute-dict":
+            for key, value in state.items():
+                target.setdefault(key, self.value_of(value) if type(value) in NODE_TYPES else value)
+        # every other state was taken up by the proof (arrays, dtypes, tensors) or by the builder (UUID), or is empty by contract
+
+    def _storage(self, node: PersistentId) -> Storage:
+        """A storage that stands as a value. One object for each key, as in torch."""
+        record = self.plan.storages[self.plan.vetted.storages[node.index].key]
+        known = self._storages.get(record.key)
+        if known is None:
+            known = self._storages[record.key] = Storage(self.storage_array(record), dtype=record.dtype.name, location=record.location, key=record.key)
+        return known
+
+    # ---- the caller's own types -----------------------------------------------------------------------------------------------------------
+
+    def construct(self, root: Any, constructors: dict[str, Constructor]) -> Any:
+        """Step 3. An object is complete after the last effect on it, so that is the order in which the caller gets them."""
+        last: dict[int, int] = {}
+        for record in self.graph.log:
+            index = record.target.index if isinstance(record, (Build, Items, SetItems)) else record.index
+            if type(self.values[index]) is OpaqueObject and self.values[index].type_name in constructors:
+                last[index] = record.index
+        replaced: dict[int, Any] = {}
+        for index in sorted(last, key=last.__getitem__):
+            record = self.values[index]
+            resolve(record, self.value_of, self.guard, replaced)
+            replaced[id(record)] = constructors[record.type_name](record)
+        return resolve(root, self.value_of, self.guard, replaced)
+
+
+def _apply_opaque(target: OpaqueObject, effect: Effect) -> None:
+    if isinstance(effect, Build):
+        target.state = effect.state
+    elif isinstance(effect, Items):
+        target.items = [*(target.items or ()), *effect.items]
+    else:
+        target.pairs = [*(target.pairs or ()), *zip(effect.pairs[::2], effect.pairs[1::2], strict=True)]
+

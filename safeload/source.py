@@ -1,0 +1,215 @@
+"""A path, bytes or file object becomes a `ByteSource`: a size, private copies of any range, and mapped views of storages.
+
+`read` copies with `pread`, so what is parsed and judged lies in private memory and cannot change under us (law 2), and a file that
+shrinks meanwhile gives a short read and an error instead of a SIGBUS. Only `view`, used for tensor payloads after the verdict, maps the
+file: private and copy-on-write, so arrays are writable and the file is never written.
+
+Refuses: what is not seekable and larger than `Limits.spool_bytes` (SL901), what cannot be read at all (SL005).
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+from typing import IO, Union
+
+from safeload.errors import CheckpointError, LimitExceeded
+from safeload.limits import Limits
+
+SPOOL_CHUNK_BYTES = 1 << 20
+HASH_CHUNK_BYTES = 1 << 20
+
+FileLike = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes]]
+
+
+class ByteSource:
+    """Random access to the bytes of one checkpoint, from its first byte to the end of the source.
+
+    `base` is where the checkpoint starts in the underlying file; all offsets given to the methods count from there.
+    """
+
+    __slots__ = ("_buffer", "_fd", "_map", "_owns_fd", "base", "name", "size")
+
+    def __init__(self, *, name: str, size: int, base: int = 0, buffer: bytes | None = None, fd: int = -1, owns_fd: bool = False) -> None:
+        self.name = name
+        self.size = size
+        self.base = base
+        self._buffer = buffer
+        self._fd = fd
+        self._owns_fd = owns_fd
+        self._map: mmap.mmap | bytearray | None = None
+
+    def read(self, offset: int, length: int) -> bytes:
+        """A private copy of exactly `length` bytes. Raises `CheckpointError` SL004 where the source ends before."""
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise self._short(offset, length)
+        if self._buffer is not None:
+            return self._buffer[self.base + offset : self.base + offset + length]
+        parts: list[bytes] = []
+        position, left = self.base + offset, length
+        while left:
+            try:
+                part = os.pread(self._fd, left, position)
+            except OSError as error:
+                raise CheckpointError(f"{self.name} cannot be read: {error.strerror}", rule="SL005", offset=offset) from error
+            if not part:
+                raise self._short(offset, length)
+            parts.append(part)
+            position += len(part)
+            left -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def copy(self, offset: int, length: int) -> bytearray:
+        """A private, writable copy of exactly `length` bytes, read straight into place. For payloads that must not stay mapped (`mmap=False`)."""
+        if self._buffer is not None or offset < 0 or length < 0 or offset + length > self.size:
+            return bytearray(self.read(offset, length))
+        target = bytearray(length)
+        window, position = memoryview(target), self.base + offset
+        while window:
+            try:
+                count = os.preadv(self._fd, [window], position)
+            except OSError as error:
+                raise CheckpointError(f"{self.name} cannot be read: {error.strerror}", rule="SL005", offset=offset) from error
+            if not count:
+                raise self._short(offset, length)
+            window, position = window[count:], position + count
+        return target
+
+    def view(self, offset: int, length: int, *, writable: bool = True) -> memoryview:
+        """Bytes that need not be private: a part of the copy-on-write map (paths, files) or of a writable copy (memory).
+
+        The view keeps what lies under it alive, also after `close`.
+        """
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise self._short(offset, length)
+        start = self.base + offset
+        window = memoryview(self._mapping())[start : start + length]
+        return window if writable else window.toreadonly()
+
+    def _mapping(self) -> mmap.mmap | bytearray:
+        if self._map is None:
+            if self._buffer is not None:
+                self._map = bytearray(self._buffer)
+            else:
+                try:
+                    self._map = mmap.mmap(self._fd, self.base + self.size, access=mmap.ACCESS_COPY)
+                except (OSError, ValueError) as error:  # ValueError: the file shrank below what was announced
+                    raise CheckpointError(f"{self.name} cannot be mapped: {error}", rule="SL005") from error
+        return self._map
+
+    def sha256(self) -> str:
+        """Hex digest of all bytes from `base` to the end, read in pieces."""
+        import hashlib
+
+        digest = hashlib.sha256()
+        for offset in range(0, self.size, HASH_CHUNK_BYTES):
+            digest.update(self.read(offset, min(HASH_CHUNK_BYTES, self.size - offset)))
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        """Give the file back. Views handed out stay valid: they hold the map, and the map holds the pages."""
+        if self._owns_fd and self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+        self._map = None
+
+    def __enter__(self) -> ByteSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _short(self, offset: int, length: int) -> CheckpointError:
+        missing = offset + length - self.size
+        return CheckpointError(
+            f"the file ends too early: {length:,} bytes are needed at {offset:#x} and {max(missing, 0):,} of them are missing; it holds {self.size:,}",
+            rule="SL004",
+            offset=offset,
+        )
+
+
+def open_source(f: FileLike, limits: Limits) -> ByteSource:
+    """The source for whatever `load`, `scan` and `open` accept.
+
+    A path is opened once. A file object is read from its current position to its end, as torch.load does; where it is a plain file it is
+    mapped, any other (gzip, sockets, fsspec) is read into memory within `Limits.spool_bytes`, since its `fileno` may name other bytes.
+    """
+    if isinstance(f, (bytes, bytearray, memoryview)):
+        data = bytes(f)
+        return _checked(ByteSource(name="<bytes>", size=len(data), buffer=data), limits)
+    if isinstance(f, (str, os.PathLike)):
+        return _open_path(os.fspath(f), limits)
+    if isinstance(f, io.BytesIO):
+        data, base = f.getvalue(), f.tell()
+        return _checked(ByteSource(name="<BytesIO>", size=max(len(data) - base, 0), base=base, buffer=data), limits)
+    if isinstance(f, (io.BufferedReader, io.FileIO)) and _is_plain_file(f):
+        return _open_plain(f, limits)
+    if callable(getattr(f, "read", None)):
+        return _spool(f, limits)
+    raise TypeError(f"expected a path, bytes or a binary file object, not {type(f).__name__}")
+
+
+def _open_path(path: str, limits: Limits) -> ByteSource:
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        import stat
+
+        status = os.fstat(fd)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(21, "Is a directory", path)
+        if not stat.S_ISREG(status.st_mode):
+            with os.fdopen(os.dup(fd), "rb") as stream:
+                source = _spool(stream, limits, name=path)
+            os.close(fd)
+            return source
+        return _checked(ByteSource(name=path, size=status.st_size, fd=fd, owns_fd=True), limits)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _is_plain_file(f: io.BufferedReader | io.FileIO) -> bool:
+    import stat
+
+    raw = f if isinstance(f, io.FileIO) else f.raw
+    if type(raw) is not io.FileIO:
+        return False
+    try:
+        return stat.S_ISREG(os.fstat(raw.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _open_plain(f: io.BufferedReader | io.FileIO, limits: Limits) -> ByteSource:
+    fd, base = f.fileno(), f.tell()
+    size = max(os.fstat(fd).st_size - base, 0)
+    name = f.name if isinstance(f.name, str) else f"<file {f.name}>"
+    return _checked(ByteSource(name=name, size=size, base=base, fd=os.dup(fd), owns_fd=True), limits)
+
+
+def _spool(f: IO[bytes], limits: Limits, *, name: str | None = None) -> ByteSource:
+    label = name or str(getattr(f, "name", None) or f"<{type(f).__name__}>")
+    spooled = bytearray()
+    while True:
+        try:
+            part = f.read(SPOOL_CHUNK_BYTES)
+        except (OSError, EOFError, ValueError) as error:  # gzip and friends: damaged or closed streams
+            raise CheckpointError(f"{label} cannot be read: {error}", rule="SL005") from error
+        if not isinstance(part, (bytes, bytearray, memoryview)):
+            raise TypeError(f"{label} is not a binary file: read() gave {type(part).__name__}")
+        if not part:
+            break
+        spooled += part
+        if len(spooled) > limits.spool_bytes:
+            raise LimitExceeded(
+                f"{label} gave more than {limits.spool_bytes:,} bytes (limit spool_bytes); save it to a file, a path is mapped and not copied", rule="SL901"
+            )
+    return _checked(ByteSource(name=label, size=len(spooled), buffer=bytes(spooled)), limits)
+
+
+def _checked(source: ByteSource, limits: Limits) -> ByteSource:
+    if source.size > limits.file_bytes:
+        source.close()
+        raise LimitExceeded(f"{source.name} holds {source.size:,} bytes; the limit file_bytes is {limits.file_bytes:,}", rule="SL901")
+    return source

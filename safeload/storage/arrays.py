@@ -1,0 +1,181 @@
+"""numpy dtypes and array states as they stand in a pickle become records: what an array is, and that its bytes are exactly as many as it needs.
+
+Source: `arraydescr_reduce`, `arraydescr_setstate` and `array_setstate` of numpy's `descriptor.c` and `methods.c`. Refuses objects inside arrays (SL409: their
+items would be unpickled one by one), and sizes, fields and units that do not agree (SL407).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from safeload.errors import StorageError
+
+FIXED_SIZES = {  # kind and item size as numpy's dtype.str spells them
+    "?": 1, "b1": 1,
+    "i1": 1, "i2": 2, "i4": 4, "i8": 8,
+    "u1": 1, "u2": 2, "u4": 4, "u8": 8,
+    "f2": 2, "f4": 4, "f8": 8, "f16": 16,
+    "c8": 8, "c16": 16, "c32": 32,
+}  # fmt: skip
+FLEXIBLE = "SUVa"
+TIMES = "Mm"
+MAX_ITEM_BYTES = 1 << 31
+MAX_DTYPE_DEPTH = 16
+TIME_UNITS = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as", "generic"})
+DTYPE_CLASSES = {
+    "BoolDType": "b1", "Int8DType": "i1", "Int16DType": "i2", "Int32DType": "i4", "Int64DType": "i8",
+    "ByteDType": "i1", "ShortDType": "i2", "IntDType": "i4", "LongDType": "i8", "LongLongDType": "i8",
+    "UInt8DType": "u1", "UInt16DType": "u2", "UInt32DType": "u4", "UInt64DType": "u8",
+    "UByteDType": "u1", "UShortDType": "u2", "UIntDType": "u4", "ULongDType": "u8", "ULongLongDType": "u8",
+    "Float16DType": "f2", "Float32DType": "f4", "Float64DType": "f8", "LongDoubleDType": "f16",
+    "Complex64DType": "c8", "Complex128DType": "c16", "CLongDoubleDType": "c32",
+}  # fmt: skip
+
+
+class ArrayDType(msgspec.Struct, frozen=True, kw_only=True):
+    """One numpy dtype. `code` is kind and size (`f4`, `S3`, `V16`, `M8`), `itemsize` in bytes, `byteorder` one of `< > |`."""
+
+    code: str
+    itemsize: int
+    byteorder: str = "<"
+    subdtype: tuple[ArrayDType, tuple[int, ...]] | None = None
+    fields: tuple[tuple[str, ArrayDType, int], ...] | None = None  # name, dtype, offset in bytes
+    unit: tuple[str, int] | None = None  # datetime64 and timedelta64: unit and multiple
+
+    @property
+    def has_objects(self) -> bool:
+        """Does an item hold a Python object?"""
+        if self.code.startswith("O"):
+            return True
+        if self.subdtype is not None and self.subdtype[0].has_objects:
+            return True
+        return any(field.has_objects for _, field, _ in self.fields or ())
+
+    @property
+    def depth(self) -> int:
+        """How deep dtypes nest in this one."""
+        inner = [field.depth for _, field, _ in self.fields or ()]
+        if self.subdtype is not None:
+            inner.append(self.subdtype[0].depth)
+        return 1 + max(inner, default=0)
+
+
+class ArrayRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One array whose bytes lie in the pickle itself; proved: `len(data) == itemsize * product(shape)`."""
+
+    dtype: ArrayDType
+    shape: tuple[int, ...]
+    fortran: bool
+    data: bytes
+    scalar: bool = False
+
+
+class BadArray(ValueError):
+    """Why a dtype or an array is not valid; the caller adds the place."""
+
+
+def from_text(text: str) -> ArrayDType:
+    """`numpy.dtype("f4")`, `"<i8"`, `"S3"`, `"V16"`, `"O8"`: what `dtype.__reduce__` writes."""
+    body = text
+    byteorder = "<"
+    if body[:1] in ("<", ">", "|", "=") and body:
+        byteorder, body = ("<" if body[0] == "=" else body[0]), body[1:]
+    if body in FIXED_SIZES:
+        code = "b1" if body == "?" else body
+        return ArrayDType(code=code, itemsize=FIXED_SIZES[body], byteorder=byteorder)
+    kind, digits = body[:1], body[1:]
+    if digits and not (digits.isascii() and digits.isdecimal() and len(digits) <= 10):
+        raise BadArray(f"{text[:40]!a} is no numpy dtype")
+    number = int(digits or 0)
+    if kind == "O":
+        return ArrayDType(code="O", itemsize=8)
+    if kind and kind in TIMES:
+        return ArrayDType(code=kind + "8", itemsize=8, byteorder=byteorder, unit=("generic", 1))
+    if kind and kind in FLEXIBLE:
+        itemsize = number * 4 if kind == "U" else number
+        if itemsize > MAX_ITEM_BYTES:
+            raise BadArray(f"an item of {itemsize:,} bytes")
+        return ArrayDType(code=("S" if kind == "a" else kind) + str(number), itemsize=itemsize, byteorder=byteorder)
+    raise BadArray(f"{text[:40]!a} is no numpy dtype")
+
+
+def with_state(base: ArrayDType, state: tuple[Any, ...], inner: Any) -> ArrayDType:
+    """The dtype after `__setstate__(state)`. `inner(node)` gives the record of a dtype that the state refers to."""
+    byteorder, subdtype, names, fields, itemsize = state[1:6]
+    if base.code == "O":
+        return base
+    order = "<" if byteorder == "=" else byteorder
+    if names is None and subdtype is None:
+        return _plain_with_state(base, order, itemsize, state[8] if len(state) > 8 else None)
+    if base.code[0] != "V" or not 0 <= itemsize <= MAX_ITEM_BYTES:
+        raise BadArray("only a void dtype has fields or a subdtype, with an item size of its own")
+    if subdtype is not None:
+        dims = subdtype[1] if type(subdtype[1]) is tuple else (subdtype[1],)
+        part = inner(subdtype[0])
+        count = 1
+        for length in dims:
+            count *= length
+        if min(dims, default=0) < 0 or len(dims) > 32 or count * part.itemsize != itemsize:
+            raise BadArray("a subdtype does not fill its item")
+        return _shallow(ArrayDType(code=f"V{itemsize}", itemsize=itemsize, byteorder="|", subdtype=(part, dims)))
+    found = []
+    for name in names:
+        part, offset = inner(fields[name][0]), fields[name][1]
+        if offset < 0 or offset + part.itemsize > itemsize:
+            raise BadArray(f"the field {name[:40]!a} lies outside its item")
+        found.append((name, part, offset))
+    return _shallow(ArrayDType(code=f"V{itemsize}", itemsize=itemsize, byteorder="|", fields=tuple(found)))
+
+
+def _plain_with_state(base: ArrayDType, byteorder: str, itemsize: int, metadata: Any) -> ArrayDType:
+    kind = base.code[0]
+    if kind in TIMES:
+        return ArrayDType(code=base.code, itemsize=8, byteorder=byteorder, unit=_unit(metadata))
+    if kind in FLEXIBLE and itemsize >= 0:
+        if itemsize > MAX_ITEM_BYTES or (kind == "U" and itemsize % 4):
+            raise BadArray(f"an item of {itemsize:,} bytes")
+        return ArrayDType(code=kind + str(itemsize // 4 if kind == "U" else itemsize), itemsize=itemsize, byteorder=byteorder)
+    if itemsize not in (-1, base.itemsize):
+        raise BadArray(f"an item of {base.code} has {base.itemsize} bytes, not {itemsize}")
+    return ArrayDType(code=base.code, itemsize=base.itemsize, byteorder=byteorder)
+
+
+def _unit(metadata: Any) -> tuple[str, int]:
+    """`({}, (b"D", 1, 1, 1))`: unit, multiple, divisor, event."""
+    if metadata is None:
+        return ("generic", 1)
+    if type(metadata) is tuple and len(metadata) == 2 and type(metadata[1]) is tuple and len(metadata[1]) == 4:
+        name, multiple, divisor, event = metadata[1]
+        text = name.decode("ascii", "replace") if type(name) is bytes else name
+        if text in TIME_UNITS and type(multiple) is int and 0 < multiple < 1 << 31 and divisor == 1 and event == 1:
+            return (text, multiple)
+    raise BadArray("the unit of a datetime dtype is not valid")
+
+
+def _shallow(dtype: ArrayDType) -> ArrayDType:
+    if dtype.depth > MAX_DTYPE_DEPTH:
+        raise BadArray(f"dtypes nest deeper than {MAX_DTYPE_DEPTH}")
+    return dtype
+
+
+def record(dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes, *, max_dims: int, scalar: bool = False) -> ArrayRecord:
+    """Prove that `data` is exactly this array."""
+    if len(shape) > max_dims or (shape and min(shape) < 0):
+        raise BadArray(f"the shape has {len(shape)} dimensions, or a negative one")
+    needed = dtype.itemsize
+    padded = max(dtype.itemsize, 1)
+    for length in shape:
+        needed *= length
+        padded *= max(length, 1)
+    if padded >= 1 << 62:
+        raise BadArray("the shape is larger than any array")
+    if needed != len(data):
+        raise BadArray(f"an array of {needed:,} bytes is given {len(data):,}")
+    return ArrayRecord(dtype=dtype, shape=shape, fortran=fortran, data=data, scalar=scalar)
+
+
+def located(error: BadArray, member: str | None, offset: int, rule: str = "SL407") -> StorageError:
+    """The error with its place."""
+    return StorageError(str(error), rule=rule, member=member, offset=offset)

@@ -1,0 +1,100 @@
+"""What `storage` proves about tensors and storages, one record for each: everything that `rebuild` needs to make a view, and nothing unchecked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from safeload.containers.base import Container, Member
+from safeload.findings import Finding
+from safeload.policy.vet import Vetted
+from safeload.storage.dtypes import DType
+
+
+class StorageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One torch storage: `nbytes` bytes in `member`, saved from the device `location`. `dtype` is that of the persistent id that first named it."""
+
+    key: str
+    dtype: DType
+    nbytes: int
+    location: str
+    member: Member | None  # None: a storage without bytes (empty, or on the meta device)
+
+
+class TensorRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One dense view, proved to lie inside its storage. Shape, strides and offset are in elements, as torch counts them."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+    storage: str  # key
+    requires_grad: bool = False
+    conj: bool = False
+    neg: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Logical bytes: elements times item size, also where a stride of 0 makes them share storage."""
+        count = self.dtype.itemsize
+        for length in self.shape:
+            count *= length
+        return count // self.dtype.per_byte
+
+
+class QuantizedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The integer view of a quantised tensor, and its quantizer: scale and zero point, or one of each along `axis`."""
+
+    values: TensorRecord
+    scheme: str
+    scale: Any  # float, list of numbers, or the node of a tensor
+    zero_point: Any
+    axis: int | None
+
+
+class SparseRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A sparse tensor by its parts, each the node of a dense tensor: COO (indices, values) or compressed (compressed, plain, values)."""
+
+    layout: str
+    parts: tuple[Any, ...]
+    shape: tuple[int, ...]
+    coalesced: bool | None
+
+
+class MetaRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A tensor without data."""
+
+    dtype: DType | None
+    shape: tuple[int, ...] | None  # None: not yet known (UninitializedParameter)
+    strides: tuple[int, ...] | None
+    requires_grad: bool
+    device: str = "meta"
+
+
+class NestedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A nested tensor: one buffer, and a view of it for each component."""
+
+    buffer: Any  # node of a dense tensor
+    components: tuple[TensorRecord, ...]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A vetted graph with every storage and tensor of it proved. `records[i]` belongs to `log[i]`."""
+
+    vetted: Vetted
+    container: Container
+    storages: dict[str, StorageRecord]
+    records: dict[int, Any]
+    tensor_count: int
+    tensor_bytes: int
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """What `prove` found: a plan only if nothing is wrong."""
+
+    plan: Plan | None
+    findings: tuple[Finding, ...]
+    tensor_count: int
+    tensor_bytes: int
+    used_keys: frozenset[str]

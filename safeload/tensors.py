@@ -1,0 +1,156 @@
+"""Tensors that no plain array can hold: sparse, quantised, nested, without data, or of a class of their own. Returned by `load`; data and nothing else.
+
+Each keeps its parts as arrays (numpy or CuPy) that share their storages exactly as they were saved. `dense()` and `dequantize()` give a plain array where
+that has a meaning. Nothing here imports numpy until it is asked for an array.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class SparseTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A sparse tensor of torch: `layout` is sparse_coo, _csr, _csc, _bsr or _bsc; the invariants of its indices are proved.
+
+    COO has `indices` of shape (sparse_dims, nnz) and `values` of shape (nnz, *dense dims). The compressed layouts have `compressed` (crow or ccol indices), `plain`
+    (col or row indices) and `values`.
+    """
+
+    layout: str
+    shape: tuple[int, ...]
+    values: Any
+    indices: Any = None
+    compressed: Any = None
+    plain: Any = None
+    is_coalesced: bool | None = None
+
+    @property
+    def dtype(self) -> Any:
+        """That of the values."""
+        return self.values.dtype
+
+    def dense(self) -> Any:
+        """A plain array; duplicate entries of an uncoalesced tensor add up. Allocates product(shape) elements."""
+        import numpy as np
+
+        out = np.zeros(self.shape, self.values.dtype)
+        if self.layout == "sparse_coo":
+            np.add.at(out, tuple(self.indices), self.values)
+            return out
+        batch = self.compressed.ndim - 1
+        for position in np.ndindex(self.shape[:batch]):
+            self._fill(out[position], self.compressed[position], self.plain[position], self.values[position])
+        return out
+
+    def _fill(self, out: Any, compressed: Any, plain: Any, values: Any) -> None:
+        by_rows = self.layout in ("sparse_csr", "sparse_bsr")
+        blocked = self.layout in ("sparse_bsr", "sparse_bsc")
+        height, width = values.shape[1:3] if blocked else (1, 1)
+        for line in range(len(compressed) - 1):
+            for at in range(int(compressed[line]), int(compressed[line + 1])):
+                row, column = (line, int(plain[at])) if by_rows else (int(plain[at]), line)
+                if blocked:
+                    out[row * height : (row + 1) * height, column * width : (column + 1) * width] = values[at]
+                else:
+                    out[row, column] = values[at]
+
+    def to_scipy(self) -> Any:
+        """The scipy.sparse matrix of a two-dimensional tensor without dense dimensions. Needs scipy."""
+        try:
+            import scipy.sparse as sparse  # type: ignore[import-untyped, import-not-found, unused-ignore]
+        except ImportError:
+            raise ImportError("to_scipy needs scipy: pip install scipy") from None
+        if len(self.shape) != 2:
+            raise ValueError(f"scipy holds two dimensions, and this tensor has {len(self.shape)}")
+        if self.layout == "sparse_coo":
+            return sparse.coo_matrix((self.values, tuple(self.indices)), shape=self.shape)
+        if self.layout in ("sparse_csr", "sparse_csc"):
+            matrix = sparse.csr_matrix if self.layout == "sparse_csr" else sparse.csc_matrix
+            return matrix((self.values, self.plain, self.compressed), shape=self.shape)
+        if self.layout == "sparse_bsr":
+            return sparse.bsr_matrix((self.values, self.plain, self.compressed), shape=self.shape)
+        raise ValueError("scipy has no block sparse column layout; use dense()")
+
+
+class QuantizedTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A quantised tensor: `int_repr` holds the integers, real values are `(int_repr - zero_point) * scale`.
+
+    `scale` and `zero_point` are numbers, or arrays with one element for each index along `axis`. `dtype` is torch's name (`qint8`, `quint4x2`, ...); sub-byte
+    types are unpacked, one value to an element.
+    """
+
+    dtype: str
+    scheme: str
+    int_repr: Any
+    scale: Any
+    zero_point: Any
+    axis: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Elements along each dimension."""
+        return tuple(self.int_repr.shape)
+
+    def dequantize(self) -> Any:
+        """float32, as torch computes it."""
+        import numpy as np
+
+        scale, zero_point = self.scale, self.zero_point
+        if self.axis is not None:
+            along = [1] * self.int_repr.ndim
+            along[self.axis] = -1
+            scale, zero_point = np.asarray(scale).reshape(along), np.asarray(zero_point).reshape(along)
+        if self.axis is None or np.issubdtype(np.asarray(zero_point).dtype, np.integer):
+            return ((self.int_repr.astype(np.int64) - zero_point).astype(np.float32) * np.float32(scale) if self.axis is None else (self.int_repr.astype(np.int64) - zero_point) * scale).astype(np.float32)
+        return (self.int_repr.astype(np.float32) - zero_point) * scale  # float zero points: per_channel_affine_float_qparams
+
+
+class NestedTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A nested tensor: one array for each component, all views of one buffer."""
+
+    components: tuple[Any, ...]
+
+    def __len__(self) -> int:
+        return len(self.components)
+
+
+class MetaTensor(msgspec.Struct, frozen=True, kw_only=True):
+    """A tensor without data: on the meta device, or not yet initialised (`shape` None). `dtype` is torch's name."""
+
+    dtype: str | None
+    shape: tuple[int, ...] | None
+    strides: tuple[int, ...] | None = None
+    requires_grad: bool = False
+    device: str = "meta"
+
+
+class SubclassTensor(msgspec.Struct, kw_only=True, eq=False):
+    """A tensor of a class of its own, or with Python attributes: `data` is the array or tensor, `state` what the file says beside it.
+
+    `type` is the name of the class, `torch.Tensor` for a plain tensor with attributes; it was never looked up. For a wrapper subclass (DTensor) `data` is a
+    `MetaTensor` and the real tensors are in `state`.
+    """
+
+    type: str
+    data: Any
+    state: Any = None
+
+    @property
+    def attributes(self) -> dict[Any, Any]:
+        """The Python attributes: a dict state, or the `(dict, slots)` pair."""
+        if isinstance(self.state, dict):
+            return self.state
+        if isinstance(self.state, tuple) and len(self.state) == 2 and all(part is None or isinstance(part, dict) for part in self.state):
+            return {**(self.state[0] or {}), **(self.state[1] or {})}
+        return {}
+
+    def dense(self) -> Any:
+        """The plain array."""
+        return self.data.dense() if hasattr(self.data, "dense") else self.data
+
+    @property
+    def local(self) -> Any:
+        """The local part of a DTensor (`_local_tensor`), None for other classes."""
+        return self.attributes.get("_local_tensor")

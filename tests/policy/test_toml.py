@@ -1,0 +1,349 @@
+"""The policy format is strict: whatever is wrong is refused by its key path, and all of it at once."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from safeload.errors import PolicyFileError
+from safeload.limits import Limits
+from safeload.policy.toml import MAX_POLICY_BYTES, check_policy, parse_policy, read_policy
+
+HEAD: dict[str, Any] = {
+    "schema": 1, "name": "acme", "version": "1", "summary": "Acme.", "owner": "acme@example.org", "mode": "enforce", "default": "deny",
+}  # fmt: skip
+ALLOW: dict[str, Any] = {
+    "id": "tensor", "globals": ["torch._utils._rebuild_tensor_v2"], "uses": ["call"], "as": "tensor", "capability": "data.tensor", "reason": "Tensors.",
+}  # fmt: skip
+OPAQUE: dict[str, Any] = {"id": "config", "globals": ["acme.*"], "capability": "data.config", "reason": "Our own."}
+DENY: dict[str, Any] = {"id": "process", "globals": ["os.*"], "capability": "process.exec", "reason": "Starts processes."}
+
+
+def policy(**changes: Any) -> dict[str, Any]:
+    """A valid policy with these top-level keys changed; None takes one away."""
+    document = {**HEAD, "allow": [ALLOW], "opaque": [OPAQUE], "deny": [DENY], **changes}
+    return {key: value for key, value in document.items() if value is not None}
+
+
+def allow(**changes: Any) -> dict[str, Any]:
+    return policy(allow=[{key: value for key, value in {**ALLOW, **{k.rstrip("_"): v for k, v in changes.items()}}.items() if value is not None}])
+
+
+def problems(document: Any) -> list[tuple[str, str]]:
+    with pytest.raises(PolicyFileError) as caught:
+        check_policy(document, "acme.toml")
+    assert caught.value.file == "acme.toml"
+    return caught.value.problems
+
+
+def the_problem(document: Any) -> tuple[str, str]:
+    found = problems(document)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_a_valid_policy_becomes_records() -> None:
+    document = policy(
+        extends=["weights-only", "other.toml"],
+        formats=["torch.zip"],
+        limits={"file-bytes": 5, "nesting-depth": 7},
+        **{"reviewed-by": "me", "reviewed-on": datetime.date(2026, 9, 1)},
+    )
+    document["allow"] = [{**ALLOW, "args": ["storage", "int", "shape", "shape", "bool?"], "evidence": ["torch/_utils.py"], "reviewed-on": "2026-09-01"}]
+    file = check_policy(document, None)
+    assert (file.name, file.version, file.mode, file.extends, file.formats) == ("acme", "1", "enforce", ("weights-only", "other.toml"), ("torch.zip",))
+    assert file.limits == {"file_bytes": 5, "nesting_depth": 7}
+    entry = file.allow[0]
+    assert (entry.id, entry.constructor, entry.uses, entry.policy) == ("tensor", "tensor", frozenset({"call"}), "acme")
+    assert entry.args == ("storage", "int", "shape", "shape", "bool?")
+    assert entry.evidence == ("torch/_utils.py",)
+    assert file.opaque[0].globals == ("acme.*",)
+    assert file.deny[0].capability == "process.exec"
+
+
+def test_no_args_and_empty_args_are_two_things() -> None:
+    assert check_policy(allow(), None).allow[0].args is None
+    assert check_policy(allow(args=[]), None).allow[0].args == ()
+
+
+# ---- the top level ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [*HEAD])
+def test_missing_keys(key: str) -> None:
+    assert the_problem(policy(**{key: None})) == (key, "missing")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("schema", 2, "schema 2 is not known"),
+        ("schema", True, "found a boolean"),
+        ("schema", "1", "found a string"),
+        ("name", 7, "expected a string, found a whole number"),
+        ("name", "", "is empty"),
+        ("name", "../x", "may hold only letters"),
+        ("name", "-x", "may hold only letters"),
+        ("name", "p\u043elicy", "may hold only letters"),
+        ("version", 1.0, "expected a string, found a float"),
+        ("summary", "  ", "is empty"),
+        ("owner", ["a"], "expected a string, found an array"),
+        ("mode", "audit-only", "expected 'enforce' or 'scan-only' or 'audit', found 'audit-only'"),
+        ("mode", True, "found a boolean"),
+        ("default", "allow", "expected 'deny', found 'allow'"),
+        ("extends", "checkpoint", "expected an array of strings, found a string"),
+        ("extends", [], "is empty"),
+        ("formats", [], "is empty"),
+        ("limits", 5, "expected a table"),
+        ("allow", {}, "expected an array of tables ([[allow]]), found a table"),
+        ("deny", "os.*", "expected an array of tables"),
+        ("reviewed-by", 5, "expected a string"),
+        ("reviewed-on", "yesterday", "is not a date"),
+        ("reviewed-on", 2026, "expected a date"),
+        ("reviewed-on", datetime.datetime(2026, 9, 1), "expected a date"),
+    ],
+)
+def test_wrong_values(key: str, value: Any, word: str) -> None:
+    path, message = the_problem(policy(**{key: value}))
+    assert path == key
+    assert word in message
+
+
+def test_places_in_an_array_stay_true_when_one_of_them_is_wrong() -> None:
+    assert [path for path, _ in problems(policy(extends=[1, "a", "a", ""]))] == ["extends[0]", "extends[3]", "extends[2]"]
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("opaques", "opaque"), ("Name", "name"), ("extend", "extends"), ("reviewed_by", "reviewed-by"), ("limit", "limits")]
+)
+def test_unknown_keys_are_answered_with_the_one_that_was_meant(key: str, meant: str) -> None:
+    assert the_problem(policy(**{key: "x"})) == (key, f"unknown key; did you mean {meant!r}?")
+
+
+def test_an_unknown_key_like_no_other_is_answered_with_the_list() -> None:
+    path, message = the_problem(policy(xyzzy=1))
+    assert path == "xyzzy"
+    assert message.startswith("unknown key; there is schema, name, version")
+
+
+@pytest.mark.parametrize("key", ["expires", "rules", "raise", "waive", "provenance"])
+def test_keys_of_a_later_version_are_refused_by_name(key: str) -> None:
+    assert the_problem(policy(**{key: {}})) == (key, "not supported by this version of safeload")
+
+
+def test_an_entry_cannot_expire_yet() -> None:
+    assert the_problem(allow(expires="2027-01-01")) == ("allow[0].expires", "not supported by this version of safeload")
+
+
+def test_the_empty_policy_is_refused() -> None:
+    assert the_problem(HEAD) == ("", "the policy is empty: it has no entry and extends nothing")
+    assert check_policy({**HEAD, "extends": ["checkpoint"]}, None).allow == ()
+
+
+# ---- limits -----------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [
+        ("opcodes", True, "expected a whole number, found a boolean"),
+        ("opcodes", 1.5, "found a float"),
+        ("opcodes", "5", "found a string"),
+        ("opcodes", -1, "-1 is below zero"),
+        ("file_bytes", 1, "did you mean 'file-bytes'?"),
+        ("opcode", 1, "did you mean 'opcodes'?"),
+    ],
+)
+def test_wrong_limits(name: str, value: Any, word: str) -> None:
+    path, message = the_problem(policy(limits={name: value}))
+    assert path == f"limits.{name}"
+    assert word in message
+
+
+def test_every_limit_can_be_written() -> None:
+    written = {name.replace("_", "-"): 1 for name in Limits.names()}
+    assert set(check_policy(policy(limits=written), None).limits) == set(Limits.names())
+
+
+# ---- entries ----------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["id", "globals", "uses", "as", "capability", "reason"])
+def test_missing_keys_of_allow(key: str) -> None:
+    assert the_problem(allow(**{f"{key}_": None})) == (f"allow[0].{key}", "missing")
+
+
+@pytest.mark.parametrize("key", ["id", "globals", "capability", "reason"])
+@pytest.mark.parametrize(("kind", "entry"), [("opaque", OPAQUE), ("deny", DENY)])
+def test_missing_keys_of_opaque_and_deny(kind: str, entry: dict[str, Any], key: str) -> None:
+    assert the_problem(policy(**{kind: [{k: v for k, v in entry.items() if k != key}]})) == (f"{kind}[0].{key}", "missing")
+
+
+@pytest.mark.parametrize(
+    ("path", "entry", "word"),
+    [
+        ("allow[0].reason", {"reason": ""}, "is empty"),
+        ("allow[0].reason", {"reason": ["x"]}, "expected a string"),
+        ("allow[0].id", {"id": "two words"}, "may hold only"),
+        ("allow[0].globals", {"globals": []}, "is empty"),
+        ("allow[0].globals", {"globals": "torch.Size"}, "expected an array of strings, found a string"),
+        ("allow[0].globals[0]", {"globals": ["torch.*"]}, "holds a wildcard; an allow entry names exactly"),
+        ("allow[0].globals[0]", {"globals": ["*"]}, "holds a wildcard"),
+        ("allow[0].globals[1]", {"globals": ["torch.Size", "Size"]}, "write module.name"),
+        ("allow[0].globals[0]", {"globals": ["torch..Size"]}, "is not a full name"),
+        ("allow[0].globals[0]", {"globals": [".Size"]}, "is not a full name"),
+        ("allow[0].globals[0]", {"globals": ["torch.Size "]}, "is not a full name"),
+        ("allow[0].globals[0]", {"globals": ["t\u043erch.Size"]}, "ASCII identifier"),
+        ("allow[0].globals[0]", {"globals": [7]}, "expected a string"),
+        ("allow[0].globals[2]", {"globals": ["a.b", "a.c", "a.b"]}, "stands here twice"),
+        ("allow[0].uses", {"uses": []}, "is empty"),
+        ("allow[0].uses", {"uses": "call"}, "expected an array of strings"),
+        ("allow[0].uses[0]", {"uses": ["cal"]}, "is no use of a name; did you mean 'call'?"),
+        ("allow[0].uses", {"uses": ["call", "build"]}, "the constructor 'tensor' does not have build; it has call"),
+        ("allow[0].as", {"as": "tensr"}, "there is no constructor 'tensr'; did you mean 'tensor'?"),
+        ("allow[0].as", {"as": "os.system"}, "there is no constructor"),
+        ("allow[0].args", {"args": ["storage", "integer"]}, "'integer' is no argument shape"),
+        ("allow[0].args", {"args": ["int?", "int"]}, "a required argument follows an optional one"),
+        ("allow[0].args", {"args": "int"}, "expected an array of strings"),
+        ("allow[0].args[0]", {"args": ["global:numpy.core.multiarray.scalar"]}, "is an old spelling; write numpy._core.multiarray.scalar"),
+        ("allow[0].args", {"as": "dtype", "uses": ["reference"], "args": []}, "is never called"),
+        ("allow[0].capability", {"capability": "data"}, "is not a capability of such an entry"),
+        ("allow[0].capability", {"capability": "code.exec"}, "is not a capability of such an entry"),
+        ("allow[0].capability", {"capability": "data."}, "is not a capability of such an entry"),
+        ("allow[0].evidence", {"evidence": []}, "is empty"),
+        ("allow[0].reviewed-on", {"reviewed-on": "1.9.2026"}, "is not a date"),
+        ("allow[0].wildcard", {"wildcard": 1}, "unknown key"),
+        ("allow[0].use", {"use": 1}, "did you mean 'uses'?"),
+    ],
+)
+def test_wrong_allow_entries(path: str, entry: dict[str, Any], word: str) -> None:
+    found, message = the_problem(policy(allow=[{**ALLOW, **entry}]))
+    assert found == path
+    assert word in message
+
+
+@pytest.mark.parametrize("pattern", ["torch*", "torch.*.x", "*.load", "torch.**", ".*", "**", "torch..*", "tor ch.*"])
+@pytest.mark.parametrize("kind", ["opaque", "deny"])
+def test_only_whole_packages_and_everything_are_patterns(kind: str, pattern: str) -> None:
+    entry = {**(OPAQUE if kind == "opaque" else DENY), "globals": [pattern]}
+    path, message = the_problem(policy(**{kind: [entry]}))
+    assert path == f"{kind}[0].globals[0]"
+    assert "is no pattern; write package.* or *" in message
+
+
+def test_a_pattern_that_could_never_match_is_refused() -> None:
+    path, message = the_problem(policy(deny=[{**DENY, "globals": ["commands.*"]}]))
+    assert path == "deny[0].globals[0]"
+    assert message.endswith("write subprocess.*")
+
+
+def test_capabilities_of_opaque_and_deny() -> None:
+    assert check_policy(policy(opaque=[{**OPAQUE, "capability": "code.exec"}]), None).opaque[0].capability == "code.exec"
+    path, message = the_problem(policy(deny=[{**DENY, "capability": "data.tensor"}]))
+    assert path == "deny[0].capability"
+    assert "there is code.exec" in message
+    assert the_problem(policy(deny=[{**DENY, "capability": "process"}]))[1].endswith("did you mean 'process.exec'?")
+
+
+def test_opaque_and_deny_have_no_constructor() -> None:
+    assert the_problem(policy(opaque=[{**OPAQUE, "as": "tensor"}]))[0] == "opaque[0].as"
+    assert the_problem(policy(deny=[{**DENY, "uses": ["call"]}]))[0] == "deny[0].uses"
+
+
+def test_an_entry_that_is_no_table() -> None:
+    assert the_problem(policy(allow=[ALLOW, 5])) == ("allow[1]", "expected a table, found a whole number")
+
+
+# ---- repeats ----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_ids_are_taken_once() -> None:
+    assert the_problem(policy(deny=[{**DENY, "id": "tensor"}])) == ("deny[0].id", "the id 'tensor' is taken by allow[0]")
+
+
+def test_a_name_has_one_meaning() -> None:
+    again = {**ALLOW, "id": "again"}
+    assert the_problem(policy(allow=[ALLOW, again]))[0] == "allow[1].globals[0]"
+    assert the_problem(policy(opaque=[{**OPAQUE, "globals": ALLOW["globals"]}]))[0] == "opaque[0].globals[0]"
+    assert the_problem(policy(deny=[DENY, {**DENY, "id": "again"}]))[0] == "deny[1].globals[0]"
+
+
+def test_another_spelling_is_the_same_name() -> None:
+    scalar = {**ALLOW, "as": "numpy-scalar", "globals": ["numpy.core.multiarray.scalar"]}
+    again = {**scalar, "id": "again", "globals": ["numpy._core.multiarray.scalar"]}
+    assert the_problem(policy(allow=[scalar, again]))[0] == "allow[1].globals[0]"
+    both = {**scalar, "globals": scalar["globals"] + again["globals"]}
+    assert check_policy(policy(allow=[both]), None).allow[0].globals == ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+
+
+# ---- all at once, and from bytes --------------------------------------------------------------------------------------------------------
+
+
+def test_all_problems_at_once_in_file_order() -> None:
+    document = policy(
+        summary=5,
+        opaqe=[],
+        limits={"opcodes": True, "membrs": 1},
+        owner=None,
+        allow=[ALLOW, {**ALLOW, "id": "b", "globals": ["torch.*"], "uses": ["calls"]}, {**OPAQUE, "id": "c", "globals": ["a.b"]}],
+    )
+    assert [path for path, _ in problems(document)] == [
+        "summary", "opaqe", "limits.opcodes", "limits.membrs", "owner", "allow[1].globals[0]", "allow[1].uses[0]", "allow[2].uses", "allow[2].as",
+    ]  # fmt: skip
+
+
+def test_the_error_reads_as_one_line_per_problem() -> None:
+    with pytest.raises(PolicyFileError) as caught:
+        check_policy(policy(schema=2, mode="x"), "acme.toml")
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [["acme.toml", "schema"], ["acme.toml", "mode"]]
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [(b"\xff", "not UTF-8 text, at byte 0"), (b"schema = ", "not TOML"), (b"a = 1\na = 2", "not TOML"), (b"a = " + b"[" * 100_000, "not TOML")],
+    ids=["binary", "cut", "twice", "deep"],
+)
+def test_what_is_no_toml(data: bytes, word: str) -> None:
+    with pytest.raises(PolicyFileError) as caught:
+        parse_policy(data, "x.toml")
+    assert word in str(caught.value)
+
+
+def test_what_is_too_large_to_be_a_policy(tmp_path: Path) -> None:
+    path = tmp_path / "big.toml"
+    path.write_bytes(b"#" * (MAX_POLICY_BYTES + 1))
+    with pytest.raises(PolicyFileError, match="this is no policy"):
+        read_policy(str(path))
+
+
+def test_a_file_that_is_not_there_stays_an_oserror(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_policy(str(tmp_path / "no.toml"))
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text("ab.*_-\u00e9\0", max_size=8)
+    | st.sampled_from(["call", "tensor", "a.b", "a.*", "*", "data.x", "deny"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*ALLOW, "args", "expires", "x"]), inner, max_size=6),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from([*HEAD, "allow", "opaque", "deny", "limits", "extends", "formats", "rules", "nonsense"]), VALUES))
+def test_any_document_gives_a_policy_or_the_one_error(changes: dict[str, Any]) -> None:
+    try:
+        check_policy({**policy(), **changes}, None)
+    except PolicyFileError as error:
+        assert error.problems
+        assert all(type(path) is str and message for path, message in error.problems)

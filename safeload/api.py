@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from safeload.collector import Paused
 from safeload.errors import CheckpointError, PolicyRejected, UnsupportedFormat
 from safeload.findings import Report
 from safeload.judge import Options, Reading, Verify, judge
@@ -58,13 +59,17 @@ def load(
     if pickle_module is not None:
         raise TypeError("safeload has no pickle_module; what may be loaded is decided by policy=")
     resolved, budget_limits = _policy_and_limits(policy, limits)
-    options = Options(encoding=encoding, errors=errors, extra_opaque=frozenset(constructors or ()))
+    is_file = hasattr(f, "read") and hasattr(f, "seek") and hasattr(f, "tell")
+    options = Options(encoding=encoding, errors=errors, extra_opaque=frozenset(constructors or ()), first_only=is_file)
+    start = f.tell() if is_file else 0  # type: ignore[union-attr]
     # 1
-    with open_source(f, budget_limits) as source:
-        # 2, 3
+    with open_source(f, budget_limits) as source, Paused():
+        # 2 to 5, without the garbage collector walking what has just been made
         reading = _accepted(judge(source, resolved, budget_limits, options), source)
-        # 4, 5
-        return _built(reading, map_location, mapped=mmap is not False, constructors=dict(constructors or {}))
+        value = _built(reading, map_location, mapped=mmap is not False, constructors=dict(constructors or {}))
+    if is_file and reading.ends:
+        f.seek(start + reading.ends[0])  # type: ignore[union-attr]  # behind this save, as torch leaves it
+    return value
 
 
 def scan(
@@ -144,20 +149,18 @@ class RestrictedUnpickler:
     ) -> None:
         self._file = file
         self._policy, self._limits = _policy_and_limits(policy, limits)
-        self._options = Options(encoding=encoding, errors=errors)
+        self._options = Options(encoding=encoding, errors=errors, first_only=True)
 
     def load(self) -> Any:
         """The value of the next stream. Raises as `safeload.load` does, and `EOFError` where nothing follows, as pickle does."""
-        from safeload.judge import judge_stream
-
         start = self._file.tell() if self._seekable() else None
         with open_source(self._file, self._limits) as source:
             if not source.size:
                 raise EOFError("the file holds no further pickle")
-            reading, end = judge_stream(source, self._policy, self._limits, self._options)
+            reading = judge(source, self._policy, self._limits, self._options)
             value = _built(_accepted(reading, source), "cpu", mapped=False, constructors={})
-        if start is not None:
-            self._file.seek(start + end)
+        if start is not None and reading.ends:
+            self._file.seek(start + reading.ends[0])
         return value
 
     def _seekable(self) -> bool:
@@ -216,7 +219,7 @@ def _built(reading: Reading, map_location: Any, *, mapped: bool, constructors: d
 
     if len(reading.plans) != 1:
         raise _placed(
-            UnsupportedFormat(f"the file holds {len(reading.plans)} pickles in a row; RestrictedUnpickler loads them one by one", rule="SL002"), reading.report.path
+            UnsupportedFormat(f"the file holds {len(reading.plans)} objects behind each other; load(file) with an open file reads them one by one", rule="SL002"), reading.report.path
         )
     plan = reading.plans[0]
     try:
@@ -246,4 +249,4 @@ def _unreadable(error: CheckpointError, f: FileLike, policy: Policy, limits: Lim
         has_opaque=False,
         findings=(Finding(rule=error.rule, message=error.message, offset=error.offset),),
     )
-    return Reading(report=report, container=None, plans=(), graphs=(), error=error, budget=Budget(limits))
+    return Reading(report=report, container=None, plans=(), graphs=(), ends=(), error=error, budget=Budget(limits))

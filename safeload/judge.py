@@ -16,12 +16,15 @@ from typing import Literal
 
 import msgspec
 
-from safeload.budget import Budget
+from safeload.budget import Budget, exceeded
+from safeload.collector import Paused
 from safeload.containers.base import STORED, Container, Member
 from safeload.containers.detect import open_container
+from safeload.containers.sniff import HEAD_BYTES, is_legacy
 from safeload.containers.inflate import read_member, verify_crc
 from safeload.errors import CheckpointError, StreamError
 from safeload.findings import Finding, GlobalUse, MemberInfo, Report, Verdict, verdict_of_error
+from safeload.legacy import Window, read_sequential
 from safeload.limits import Limits
 from safeload.machine.interpret import interpret
 from safeload.machine.nodes import ObjectGraph
@@ -32,7 +35,8 @@ from safeload.storage.prove import prove
 from safeload.storage.records import Plan
 
 CRC_CHUNK_BYTES = 1 << 20
-MAX_STREAMS = 10_000  # concatenated pickles in one bare pickle file
+MAX_STREAMS = 10_000  # pickles and saves behind each other in one file
+SEQUENTIAL_FORMATS = ("pickle", "torch.legacy")
 Verify = Literal["crc"] | None
 
 
@@ -43,6 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     errors: str = "strict"
     verify: Verify = None  # "crc": compare the CRC-32 of storages too, which reads all of them
     extra_opaque: frozenset[str] = frozenset()  # names that the caller constructs himself
+    first_only: bool = False  # stop behind the first object of a sequence: a file object is read from one save to the next
     digest: bool = False  # sha256 of the whole file
 
 
@@ -53,25 +58,21 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     container: Container | None
     plans: tuple[Plan, ...]
     graphs: tuple[tuple[str, bytes, ObjectGraph], ...]  # member, its bytes, what they mean: for listings
+    ends: tuple[int, ...]  # where each save of a sequence ends
     error: CheckpointError | None  # the first thing that could not be read
     budget: Budget
 
 
 def judge(source: ByteSource, policy: Policy, limits: Limits, options: Options) -> Reading:
     """Read and judge. Never raises `CheckpointError`: what goes wrong becomes a finding, and `Reading.error`."""
-    return _Judging(source, policy, limits, options).run()
-
-
-def judge_stream(source: ByteSource, policy: Policy, limits: Limits, options: Options) -> tuple[Reading, int]:
-    """Judge the first pickle stream of a source as it stands, whatever follows it. Returns where it ends, too."""
-    judging = _Judging(source, policy, limits, options)
-    return judging.run_stream()
+    with Paused():
+        return _Judging(source, policy, limits, options).run()
 
 
 class _Judging:
     """The one mutable thing of this stage: what was found so far."""
 
-    __slots__ = ("budget", "container", "error", "findings", "globals", "graphs", "limits", "member_infos", "opcodes", "options", "plans", "policy", "source", "suppressed", "tensor_bytes", "tensors", "used")
+    __slots__ = ("budget", "container", "ends", "error", "findings", "globals", "graphs", "limits", "member_infos", "opcodes", "options", "plans", "policy", "source", "suppressed", "tensor_bytes", "tensors", "used")
 
     def __init__(self, source: ByteSource, policy: Policy, limits: Limits, options: Options) -> None:
         self.source = source
@@ -86,6 +87,7 @@ class _Judging:
         self.globals: list[GlobalUse] = []
         self.graphs: list[tuple[str, bytes, ObjectGraph]] = []
         self.plans: list[Plan] = []
+        self.ends: list[int] = []
         self.used: set[str] = set()
         self.opcodes = self.tensors = self.tensor_bytes = 0
 
@@ -98,25 +100,17 @@ class _Judging:
             if "*" not in self.policy.formats and container.format not in self.policy.formats:
                 self.findings.append(Finding(rule="SL322", message=f"policy {self.policy.name} covers {', '.join(self.policy.formats)} and not {container.format}"))
             # 3, 4, 5
-            for name in container.pickles:
-                self._pickle(container, container.members[name])
-            self._others(container)
+            if container.format in SEQUENTIAL_FORMATS:
+                self._sequence(container)
+            else:
+                for name in container.pickles:
+                    self._pickle(container, container.members[name])
+                self._others(container)
             if self.options.verify == "crc":
                 self._verify_storages(container)
         except CheckpointError as error:
             self._broken(error)
         return self._reading()
-
-    def run_stream(self) -> tuple[Reading, int]:
-        """Steps 3 to 5 alone, for a stream without a container."""
-        end = 0
-        try:
-            member = Member(name="", offset=0, size=self.source.size, stored_size=self.source.size, role="pickle")
-            container = self.container = Container(format="pickle", source=self.source, members={"": member}, pickles=("",))
-            end = self._stream(container, member, self.source.read(0, self.source.size), 0)
-        except CheckpointError as error:
-            self._broken(error)
-        return self._reading(), end
 
     def _reading(self) -> Reading:
         return Reading(
@@ -124,6 +118,7 @@ class _Judging:
             container=self.container,
             plans=tuple(self.plans),
             graphs=tuple(self.graphs),
+            ends=tuple(self.ends),
             error=self.error,
             budget=self.budget,
         )
@@ -131,42 +126,35 @@ class _Judging:
     # ---- 3 to 5 -------------------------------------------------------------------------------------------------------------------------
 
     def _pickle(self, container: Container, member: Member) -> None:
-        """All streams of one pickle member."""
+        """The one stream of a pickle member."""
         if member.size > self.limits.pickle_bytes:
-            from safeload.budget import exceeded
-
             raise exceeded("pickle_bytes", self.limits.pickle_bytes, f"the pickle is {member.size:,} bytes long, more", member.name)
         data = read_member(self.source, member, self.limits, budget=self.budget)
-        end = self._stream(container, member, data, 0)
-        if end == len(data):
-            return
-        if container.format != "pickle":
+        end = self._stream(container, member, data)
+        if end != len(data):
             raise StreamError(f"{len(data) - end:,} bytes follow the end of the pickle, and nothing accounts for them", rule="SL207", member=member.name, offset=end)
-        streams = 1
-        while end < len(data):
-            start = end
-            try:
-                end = self._stream(container, member, data, start)
-            except StreamError as error:
-                if _has_globals(error.partial):
-                    raise
-                raise StreamError(f"{len(data) - start:,} bytes follow the pickle and are none themselves", rule="SL207", member=member.name or None, offset=start) from error
-            streams += 1
-            if streams > MAX_STREAMS:
-                raise StreamError(f"more than {MAX_STREAMS:,} pickles follow each other", rule="SL207", member=member.name or None, offset=end)
 
-    def _stream(self, container: Container, member: Member, data: bytes, start: int) -> int:
-        """One stream; returns where it ends."""
-        name = member.name or None
+    def _stream(self, container: Container, member: Member, data: bytes) -> int:
+        """The stream of an archive's pickle; returns where it ends."""
+        name = member.name
         try:
-            graph = interpret(data, budget=self.budget, start=start, member=name, encoding=self.options.encoding, errors=self.options.errors)
+            graph = interpret(data, budget=self.budget, member=name, encoding=self.options.encoding, errors=self.options.errors)
         except CheckpointError as error:
-            if isinstance(error.partial, ObjectGraph) and error.partial.log:
-                self.graphs.append((member.name, data, error.partial))
-                self._note(vet(error.partial, self.policy, limits=self.limits, member=name, extra_opaque=self.options.extra_opaque))
+            self._note_partial(member.name, data, error)
             raise
+        self._judged(container, member.name, data, graph, name)
+        return graph.end
+
+    def _note_partial(self, member: str, data: bytes, error: CheckpointError) -> None:
+        """Judge what a broken stream asked for before it broke."""
+        if isinstance(error.partial, ObjectGraph) and error.partial.log:
+            self.graphs.append((member, data, error.partial))
+            self._note(vet(error.partial, self.policy, limits=self.limits, member=member or None, extra_opaque=self.options.extra_opaque))
+
+    def _judged(self, container: Container, member: str, data: bytes, graph: ObjectGraph, name: str | None) -> None:
+        """Steps 4 and 5 for one stream."""
         self.opcodes += graph.opcodes
-        self.graphs.append((member.name, data, graph))
+        self.graphs.append((member, data, graph))
         judgement = vet(graph, self.policy, limits=self.limits, member=name, extra_opaque=self.options.extra_opaque)
         self._note(judgement)
         if judgement.vetted is not None:
@@ -177,7 +165,6 @@ class _Judging:
             self.used |= proof.used_keys
             if proof.plan is not None:
                 self.plans.append(proof.plan)
-        return graph.end
 
     def _read(self, member: Member) -> bytes:
         return read_member(self.source, member, self.limits, budget=self.budget, verify=self.options.verify == "crc")
@@ -186,6 +173,43 @@ class _Judging:
         self.findings.extend(judgement.findings)
         self.suppressed += judgement.suppressed
         self.globals.extend(judgement.globals)
+
+    def _sequence(self, container: Container) -> None:
+        """A file without an archive: legacy saves and bare pickles, one behind the other, each judged, until every byte belongs to one."""
+        end = 0
+        while True:
+            start = end
+            try:
+                end = self._next(container, start)
+            except StreamError as error:
+                if not start or _has_globals(error.partial):
+                    raise
+                raise StreamError(f"{self.source.size - start:,} bytes follow, and are no pickle", rule="SL207", offset=start) from error
+            self.ends.append(end)
+            first = self.container if self.container is not None else container
+            self.container = msgspec.structs.replace(first, accounted=end)
+            if end == self.source.size or self.options.first_only:
+                return
+            if len(self.ends) > MAX_STREAMS:
+                raise StreamError(f"more than {MAX_STREAMS:,} pickles follow each other", rule="SL207", offset=end)
+
+    def _next(self, container: Container, start: int) -> int:
+        """One legacy save or one bare pickle; returns where it ends."""
+        source, options = self.source, self.options
+        window = Window(source, start, self.budget, options.encoding, options.errors)
+        try:
+            if is_legacy(source.read(start, min(source.size - start, HEAD_BYTES))):
+                save = read_sequential(window)
+                if not start:
+                    self.container = save.container
+                self._judged(save.container, "", window.data, save.graph, None)
+                return save.end
+            graph = window.stream()
+        except CheckpointError as error:
+            self._note_partial("", window.data, error)
+            raise
+        self._judged(container, "", window.data, graph, None)
+        return graph.end
 
     # ---- what no stream refers to ---------------------------------------------------------------------------------------------------------
 

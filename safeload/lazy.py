@@ -81,7 +81,7 @@ class Checkpoint:
         from safeload.errors import UnsupportedFormat
 
         if len(reading.plans) != 1:
-            raise UnsupportedFormat(f"the file holds {len(reading.plans)} pickles in a row; RestrictedUnpickler loads them one by one", rule="SL002")
+            raise UnsupportedFormat(f"the file holds {len(reading.plans)} objects behind each other; load(file) with an open file reads them one by one", rule="SL002")
         self.report = reading.report
         self._plan = reading.plans[0]
         self._source = source

@@ -49,6 +49,9 @@ def _find(obj: Any) -> Any:
                 return inner
         if _is_state_dict(obj):
             return obj
+        modules = [value for value in obj.values() if is_module(value)]
+        if len(modules) == 1:
+            return modules[0]
     return None
 
 
@@ -68,16 +71,24 @@ def _module(root: OpaqueObject) -> OrderedDict[str, Any]:
         if depth > MAX_MODULE_DEPTH:
             raise TypeError("the modules contain each other")
         attributes = module.attributes
-        transient = attributes.get("_non_persistent_buffers_set") or ()
-        for name, value in (attributes.get("_parameters") or {}).items():
+        transient = attributes.get("_non_persistent_buffers_set")
+        hidden = transient if isinstance(transient, (set, frozenset, list)) else ()
+        for name, value in _mapping(attributes.get("_parameters")).items():
             if value is not None:
                 out[f"{prefix}{name}"] = value
-        for name, value in (attributes.get("_buffers") or {}).items():
-            if value is not None and name not in transient:
+        for name, value in _mapping(attributes.get("_buffers")).items():
+            if value is not None and name not in hidden:
                 out[f"{prefix}{name}"] = value
-        children = [(f"{prefix}{name}.", child, depth + 1) for name, child in (attributes.get("_modules") or {}).items() if isinstance(child, OpaqueObject)]
+        children = [(f"{prefix}{name}.", child, depth + 1) for name, child in _mapping(attributes.get("_modules")).items() if isinstance(child, OpaqueObject)]
         stack.extend(reversed(children))
     return out
+
+
+def _mapping(value: Any) -> dict[Any, Any]:
+    """What stands for a dict: a dict, or the record of a dict subclass with the pairs that it was given."""
+    if isinstance(value, dict):
+        return value
+    return dict(value.pairs) if isinstance(value, OpaqueObject) and value.pairs else {}
 
 
 def _name(obj: Any) -> str:

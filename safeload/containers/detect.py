@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from safeload.budget import Budget
 from safeload.containers.base import Container, Member
-from safeload.containers.sniff import HEAD_BYTES, Sniffed, is_tar, sniff
+from safeload.containers.sniff import HEAD_BYTES, Sniffed, is_legacy, is_tar, sniff
 from safeload.containers.torch_zip import read_torch_zip
 from safeload.containers.zip_end import LOCAL_SIGNATURE, ends_as_zip
 from safeload.containers.zip_names import shown
@@ -31,7 +31,8 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
     2. A zip by its first bytes.
     3. Something that ends as a zip and does not start as one, or starts as a tar and is a zip.
     4. Something else with a name.
-    5. A pickle, as far as its first byte can tell; the machine decides.
+    5. A legacy file of torch, by its magic number.
+    6. A pickle, as far as its first byte can tell; the machine decides.
     """
     # 1
     if not source.size:
@@ -55,6 +56,9 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
     if found is not None:
         raise UnsupportedFormat(_sentence(found), rule=found.rule)
     # 5
+    if is_legacy(head):  # its pickles say where its members are, so a stage above the machine takes it apart
+        return Container(format="torch.legacy", source=source, members={})
+    # 6
     if head[0] == PROTO and len(head) > 1 and head[1] > NEWEST_PROTOCOL:
         raise UnsupportedFormat(f"this looks like a pickle of protocol {head[1]}; the newest known is {NEWEST_PROTOCOL}", rule="SL002", offset=1)
     if head[0] != PROTO and head[0] not in FIRST_OPCODES:

@@ -71,8 +71,6 @@ def sniff(head: bytes, size: int) -> Sniffed | None:
 
 
 def _sniff_structure(head: bytes, size: int) -> Sniffed | None:
-    if head.startswith(_LEGACY):
-        return Sniffed("a torch legacy file (written by torch before 1.6, or without its zip format)", "save it again with a torch since 1.6")
     if is_tar(head):
         return Sniffed("a tar archive (torch 0.1 wrote such checkpoints)", "unpack it, or save it again with a torch since 1.6")
     if _BZIP2.match(head):
@@ -97,6 +95,11 @@ def _sniff_text(head: bytes, size: int) -> Sniffed | None:
     if _JSON.match(text):
         return Sniffed(f"JSON text ({shown(text[:40])})", "it is no checkpoint; an index names the files that hold the weights", "SL003")
     return None
+
+
+def is_legacy(head: bytes) -> bool:
+    """Does torch's sequential format begin here? By the pickled magic number, in every protocol."""
+    return head.startswith(_LEGACY)
 
 
 def is_tar(head: bytes) -> bool:

@@ -23,6 +23,7 @@ from safeload.containers.zip_end import LOCAL_SIGNATURE
 from safeload.containers.zip_kinds import other_zip
 from safeload.containers.zip_names import shown
 from safeload.errors import ContainerError, UnsupportedFormat
+from safeload.findings import Finding
 from safeload.limits import Limits
 from safeload.source import ByteSource
 
@@ -61,7 +62,7 @@ def read_torch_zip(source: ByteSource, limits: Limits, budget: Budget | None = N
     # 4
     records = {name[len(folder) :]: member for name, member in members.items() if member.role == "record"}
     info = {record: read_record(source, record, member, limits, budget) for record, member in records.items()}
-    _check_versions(info, folder)
+    findings = _check_versions(info, folder)
     info["prefix"] = folder[:-1]
     byteorder: Literal["little", "big"] = "big" if info.get("byteorder") == "big" else "little"
     return Container(
@@ -73,6 +74,7 @@ def read_torch_zip(source: ByteSource, limits: Limits, budget: Budget | None = N
         accounted=directory.accounted,
         byteorder=byteorder,
         info=info,
+        findings=findings,
     )
 
 
@@ -126,11 +128,16 @@ def _add_early_storages(members: dict[str, Member], early: str, storages: dict[s
             members[name] = storages[key] = replace(members[name], role="storage")
 
 
-def _check_versions(info: dict[str, str], folder: str) -> None:
-    """`version` is required, under one of its two names (torch: "file not found"); two that differ are ambiguous."""
+def _check_versions(info: dict[str, str], folder: str) -> tuple[Finding, ...]:
+    """`version` is required, under one of its two names (torch: "file not found"); two that differ are ambiguous.
+
+    A missing one is a finding and no error: the archive never loads, and its pickle is judged all the same, so a payload in it is named.
+    """
     found = {info[name] for name in VERSIONS if name in info}
     if not found:
-        raise ContainerError("the archive has no version record; torch.save always writes one", rule="SL120", member=folder + VERSIONS[0])
+        info["version"] = "missing"
+        return (Finding(rule="SL120", message="the archive has no version record; torch.save always writes one", member=folder + VERSIONS[0]),)
     if len(found) > 1:
         raise ContainerError(f"the two version records differ: {info[VERSIONS[0]]} and {info[VERSIONS[1]]}", rule="SL121", member=folder + VERSIONS[1])
     info["version"] = found.pop()
+    return ()

@@ -15,12 +15,12 @@ the end, so bytes that every static tool showed as data ran as opcodes (gh-15484
 
 from __future__ import annotations
 
-import gc
 from struct import Struct
 from struct import error as struct_error
 from typing import Any
 
 from safeload.budget import Budget, exceeded
+from safeload.collector import Paused
 from safeload.errors import CheckpointError, StreamError
 from safeload.machine import text
 from safeload.machine.keys import KeyCounts, check_keys
@@ -61,16 +61,12 @@ def interpret(data: bytes, *, budget: Budget, start: int = 0, member: str | None
     to there.
     """
     machine = _Machine(data, budget, member, encoding, errors)
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        return machine.run(start)
-    except CheckpointError as error:
-        error.partial = machine.graph(None, 0, start)  # a payload before the break must still be named in the report
-        raise
-    finally:
-        if was_enabled:
-            gc.enable()
+    with Paused():
+        try:
+            return machine.run(start)
+        except CheckpointError as error:
+            error.partial = machine.graph(None, 0, start)  # a payload before the break must still be named in the report
+            raise
 
 
 class _Machine:

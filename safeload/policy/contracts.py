@@ -233,7 +233,7 @@ CONTRACTS: dict[str, Contract] = {
         _contract("latin1-bytes", "bytes", "call", literal=literals.latin1_bytes),
         _contract("bytes", "bytes", "call reference", literal=literals.empty_bytes),
         _contract("complex", "complex", "call reference", literal=literals.complex_number),
-        _contract("size", "size", "call reference", literal=literals.size),
+        _contract("size", "size", _VALUE, literal=literals.size),
         _contract("device", "device", "call reference", literal=literals.device),
         _contract("layout", "layout", "call", literal=literals.layout),
         _contract("torch-version", "str", _VALUE + " build", literal=literals.torch_version, state=empty_state),

@@ -7,7 +7,8 @@ and none hands unchecked arguments to a constructor of the standard library.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from safeload.values import Device, TorchName
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pathlib
 
 Args = tuple[Any, ...]
+_Made = TypeVar("_Made")
 
 
 class BadArguments(ValueError):
@@ -216,7 +218,7 @@ def _zone(args: Args) -> dt.timezone | None:
     raise BadArguments("the time zone is no datetime.timezone")
 
 
-def _checked(make: Any) -> Any:
+def _checked(make: Callable[[], _Made]) -> _Made:
     try:
         return make()
     except (ValueError, OverflowError) as error:

@@ -25,8 +25,10 @@ MAX_SHAPE_LENGTH = 1_024  # elements of a size or stride given as an argument; t
 class Kinds(Protocol):
     """What the vetting knows about nodes so far."""
 
+    kinds: list[str]  # by index of a node: the kind that its constructor produces, `tensor`, `storage`, `dtype`, `opaque`, ...; "" for none
+
     def kind(self, node: Any) -> str:
-        """The kind that the node's constructor produces: `tensor`, `storage`, `dtype`, `opaque`, ..."""
+        """The kind of one node."""
 
     def canonical(self, node: Global) -> str:
         """`module.name` in the canonical spelling that entries use."""
@@ -44,17 +46,25 @@ FACTORY_KINDS = ("class-set", "class-frozenset", "class-bytes", "class-complex",
 
 
 def _is_ints(value: Any, kinds: Kinds) -> bool:
-    if type(value) in (tuple, list):
-        return len(value) <= MAX_SHAPE_LENGTH and all(type(item) is int for item in value)
+    if type(value) is tuple or type(value) is list:
+        if len(value) > MAX_SHAPE_LENGTH:
+            return False
+        for item in value:
+            if type(item) is not int:
+                return False
+        return True
     return type(value) in NODE_TYPES and kinds.kind(value) == "size"
 
 
 def _node(*accepted: str) -> Predicate:
     names = frozenset(accepted)
-    return lambda value, kinds: type(value) in NODE_TYPES and kinds.kind(value) in names
+    return lambda value, kinds: type(value) in NODE_TYPES and kinds.kinds[value.index] in names
 
 
 def _plain(*accepted: type) -> Predicate:
+    if len(accepted) == 1:
+        only = accepted[0]
+        return lambda value, kinds: type(value) is only
     types = frozenset(accepted)
     return lambda value, kinds: type(value) in types
 
@@ -139,13 +149,14 @@ class Signature(msgspec.Struct, frozen=True):
 
     shapes: tuple[Shape, ...]
     required: int
+    predicates: tuple[Predicate, ...]
 
     def accepts(self, args: tuple[Any, ...], kinds: Kinds) -> bool:
         """Do these arguments have this shape?"""
-        if not self.required <= len(args) <= len(self.shapes):
+        if not self.required <= len(args) <= len(self.predicates):
             return False
-        for value, shape in zip(args, self.shapes, strict=False):
-            if not shape.accepts(value, kinds):
+        for value, accepts in zip(args, self.predicates):  # noqa: B905 - optional arguments may be missing, so the lengths differ
+            if not accepts(value, kinds):
                 return False
         return True
 
@@ -159,4 +170,4 @@ def parse_signature(texts: tuple[str, ...]) -> Signature:
     required = sum(not shape.optional for shape in shapes)
     if any(shape.optional for shape in shapes[:required]):
         raise ValueError("a required argument follows an optional one")
-    return Signature(shapes, required)
+    return Signature(shapes, required, tuple(shape.accepts for shape in shapes))

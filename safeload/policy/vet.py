@@ -102,7 +102,7 @@ class _Judge:
 
     __slots__ = (
         "_contracts", "_decisions", "_names", "_signatures", "calls", "constructors", "effects", "extra_opaque", "findings", "graph", "kinds",
-        "limits", "literals", "member", "policy", "storages", "suppressed", "uses",
+        "limits", "literals", "member", "modules", "policy", "storages", "suppressed", "uses",
     )  # fmt: skip
 
     def __init__(self, graph: ObjectGraph, policy: Policy, limits: Limits, member: str | None, extra_opaque: frozenset[str]) -> None:
@@ -117,6 +117,7 @@ class _Judge:
         self.constructors: list[str | None] = [None] * len(graph.log)
         self.literals: dict[int, Any] = {}
         self.storages: dict[int, StorageId] = {}
+        self.modules: dict[int, Global] = {}  # persistent ids that stand for a module class
         self.effects: dict[int, list[Any]] = {}  # index of a node -> the effects on it, in order
         self.uses: dict[Global, set[Use]] = {}
         self.calls: dict[Global, list[int]] = {}  # offsets of the calls of a name, the first few
@@ -128,7 +129,8 @@ class _Judge:
     # ---- what shapes and contracts ask ------------------------------------------------------------------------------------------------
 
     def kind(self, node: Any) -> str:
-        return self.kinds[node.index]
+        kind: str = self.kinds[node.index]
+        return kind
 
     def canonical(self, node: Global) -> str:
         return self._names[node]
@@ -172,7 +174,7 @@ class _Judge:
                 self._effect(record)  # type: ignore[arg-type]
 
     def _call(self, call: Call) -> None:
-        func = call.func
+        func = self.modules.get(call.func.index, call.func)
         if type(func) is not Global:
             self._computed(call)
             return
@@ -264,6 +266,9 @@ class _Judge:
             self._find("SL303", f"the result of a call is called ({self.kinds[call.func.index]})", call.offset)
 
     def _persistent_id(self, node: PersistentId) -> None:
+        if type(node.pid) is tuple and len(node.pid) == 4 and _text(node.pid[0]) == "module":
+            self._module_id(node)
+            return
         parsed = self._storage_id(node)
         if isinstance(parsed, str):
             self._find("SL306", parsed, node.offset)
@@ -271,6 +276,17 @@ class _Judge:
         self.storages[node.index] = parsed
         self.kinds[node.index] = "storage"
         self.constructors[node.index] = "storage"
+
+    def _module_id(self, node: PersistentId) -> None:
+        """`("module", cls, source_file, source)`: torch before 1.6 kept the source of a module class beside its name. The source is text and stays unread."""
+        cls = node.pid[1]
+        if type(cls) is not Global or not all(part is None or type(part) in (str, bytes) for part in node.pid[2:]):
+            self._find("SL306", "a module id is not ('module', class, file, source)", node.offset)
+            return
+        self.modules[node.index] = cls
+        self.uses[cls].add("reference")
+        self.kinds[node.index] = self.kinds[cls.index]
+        self.constructors[node.index] = "module-class"
 
     def _storage_id(self, node: PersistentId) -> StorageId | str:
         """The record, or why this is no torch storage. torch checks no more than the first element; we check all (threats: type confusion, traversal)."""

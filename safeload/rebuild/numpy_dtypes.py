@@ -29,7 +29,8 @@ ML_DTYPES["bcomplex32"] = ml_dtypes.bcomplex32 if hasattr(ml_dtypes, "bcomplex32
 @cache
 def numpy_dtype(dtype: DType) -> np.dtype[Any]:
     """The dtype that carries a torch dtype. Identify ml_dtypes by equality: their `.str` is `<V2` and `.char` collides."""
-    return np.dtype(ML_DTYPES.get(dtype.carrier, dtype.carrier))
+    made: np.dtype[Any] = np.dtype(ML_DTYPES.get(dtype.carrier, dtype.carrier))
+    return made
 
 
 def array_dtype(record: ArrayDType) -> np.dtype[Any]:

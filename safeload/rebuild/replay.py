@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from safeload.collector import Paused
 from safeload.errors import StreamError
 from safeload.limits import Limits
 from safeload.machine.nodes import NODE_TYPES, Build, Call, Effect, Global, Items, PersistentId, SetItems
@@ -36,15 +36,10 @@ def rebuild(plan: Plan, placed: dict[str, Placed], *, limits: Limits, constructo
 
     Raises `CheckpointError` only; what `constructors` raise is the caller's and passes through.
     """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
+    with Paused():
         replay = Replay(plan, placed, limits)
         replay.run()
         root = resolve(replay.graph.root, replay.value_of, replay.guard)
-    finally:
-        if was_enabled:
-            gc.enable()
     return replay.construct(root, constructors) if constructors else root
 
 
@@ -89,7 +84,7 @@ class Replay:
     def value_of(self, node: Any) -> Any:
         """The value of a node that the log has passed."""
         if type(node) is PersistentId:
-            return self._storage(node)
+            return self._storage(node) if node.index in self.plan.vetted.storages else self.values[node.pid[1].index]
         return self.values[node.index]
 
     def plain(self, value: Any, call: Call) -> Any:

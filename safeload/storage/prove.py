@@ -14,7 +14,7 @@ from safeload.budget import Budget
 from safeload.containers.base import Container, Member
 from safeload.errors import StorageError
 from safeload.findings import Finding
-from safeload.machine.nodes import NODE_TYPES, Build, Call, Global, PersistentId
+from safeload.machine.nodes import NODE_TYPES, Build, Call, Global
 from safeload.policy.vet import StorageId, Vetted
 from safeload.storage import arrays, geometry, sparse
 from safeload.storage.arrays import ArrayDType, ArrayRecord, BadArray
@@ -73,15 +73,15 @@ class _Prover:
             kind = type(record)
             try:
                 if kind is Call:
-                    prover = PROVERS.get(constructors[record.index])  # type: ignore[arg-type]
+                    prover = PROVERS.get(constructors[record.index])
                     if prover is not None:
                         self.records[record.index] = prover(self, record.index, record.args, record.offset)  # type: ignore[union-attr]
-                elif kind is PersistentId:
+                elif record.index in self.vetted.storages:
                     self.storage(self.vetted.storages[record.index])
-                elif kind is Build:
-                    state_prover = STATE_PROVERS.get(constructors[record.target.index])  # type: ignore[union-attr, arg-type]
+                elif isinstance(record, Build):
+                    state_prover = STATE_PROVERS.get(constructors[record.target.index])
                     if state_prover is not None:
-                        self.records[record.target.index] = state_prover(self, record)  # type: ignore[union-attr, arg-type]
+                        self.records[record.target.index] = state_prover(self, record)
             except StorageError as error:
                 self.found(error)
             except BadArray as error:
@@ -136,8 +136,14 @@ class _Prover:
             dtype = DTYPES[STORAGE_TYPES[sid.storage_type]]
         shape, strides, offset = self.ints(args[2]), self.ints(args[3]), args[1]
         available = storage.nbytes * dtype.per_byte // dtype.itemsize
+        base = 0
+        if sid.view is not None:  # torch <= 0.3: the storage itself is a view of another, in elements of its type
+            base, length = sid.view[1], sid.view[2]
+            if base + length > sid.numel:
+                raise self.error(f"a storage view of {length:,} elements at {base:,} leaves its storage of {sid.numel:,}", "SL401", at)
+            available = length
         geometry.check(shape, strides, offset, available, limits=self.budget.limits, where=self.member, at=at)
-        record = TensorRecord(dtype=dtype, shape=shape, strides=strides, offset=offset, storage=sid.key, requires_grad=len(args) > 4 and args[4] is True)
+        record = TensorRecord(dtype=dtype, shape=shape, strides=strides, offset=base + offset, storage=sid.key, requires_grad=len(args) > 4 and args[4] is True)
         nbytes = record.nbytes
         self.budget.spend_tensor(nbytes, self.member, at)
         self.tensor_count += 1
@@ -167,7 +173,7 @@ class _Prover:
     def inner(self, index: int, args: tuple[Any, ...], at: int) -> Any:
         """`_rebuild_from_type(_v2)`: prove what `func(*args)` would be."""
         constructor = self.vetted.constructors[args[0].index]
-        return PROVERS[constructor](self, index, args[2], at)  # type: ignore[index]
+        return PROVERS[constructor](self, index, args[2], at)
 
     # ---- numpy ------------------------------------------------------------------------------------------------------------------------------
 
@@ -196,6 +202,12 @@ class _Prover:
         if type(value) in (bytes, bytearray):
             return bytes(value)
         raise BadArray("the data of an array is not bytes")
+
+    def time_unit(self, metadata: Any) -> Any:
+        """`({}, (b"D", 1, 1, 1))` with the unit as bytes, where protocol 2 spells bytes as a call."""
+        if type(metadata) is tuple and len(metadata) == 2 and type(metadata[1]) is tuple:
+            return (metadata[0], tuple(self.vetted.literals.get(part.index) if type(part) is Call else part for part in metadata[1]))
+        return metadata
 
     def array(self, dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes, at: int, *, scalar: bool = False) -> ArrayRecord:
         """One array whose bytes lie in the pickle."""
@@ -330,7 +342,10 @@ def _numpy_dtype_state(p: _Prover, build: Build) -> ArrayDType:
     if not isinstance(base, ArrayDType):
         raise BadArray("the dtype is not valid")
     p.sealed.add(index)
-    return arrays.with_state(base, build.state, p.array_dtype)
+    state = build.state
+    if len(state) == 9:
+        state = (*state[:8], p.time_unit(state[8]))
+    return arrays.with_state(base, state, p.array_dtype)
 
 
 def _numpy_scalar(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayRecord:

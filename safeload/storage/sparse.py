@@ -7,7 +7,7 @@ through a process-wide list that concurrent loads empty for each other (GHSA-pxp
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from safeload.budget import Budget
 from safeload.containers.base import Container, Member
@@ -15,7 +15,7 @@ from safeload.errors import StorageError
 from safeload.storage.geometry import elements
 from safeload.storage.records import SparseRecord, StorageRecord, TensorRecord
 
-CAST = {"int64": "q", "int32": "i", "uint8": "B"}
+CAST: dict[str, Literal["q", "i", "B"]] = {"int64": "q", "int32": "i", "uint8": "B"}
 LITTLE_ENDIAN_HERE = memoryview((1).to_bytes(4, "little")).cast("i")[0] == 1
 
 

@@ -149,7 +149,7 @@ EXPECTED = {
     "joblib": "pickle",
     "dcp-metadata": "pickle",
     "pandas-pickle": "pickle",
-    "torch-legacy": "SL002",
+    "torch-legacy": "torch.legacy",
     "torchscript-zip": "SL002",
     "torch-package-zip": "SL002",
     "torch-export-pt2": "SL002",
@@ -177,7 +177,8 @@ def test_real_files_of_many_releases() -> None:
             with open_source(file, DEFAULT_LIMITS) as source:
                 try:
                     container = open_container(source, DEFAULT_LIMITS)
-                    assert container.accounted == source.size
+                    # the members of a legacy file are found by interpreting it, one stage later
+                    assert container.accounted == (0 if container.format == "torch.legacy" else source.size)
                     assert all(member.role != "unknown" for member in container.members.values())
                     for member in container.members.values():
                         assert len(read_member(source, member, DEFAULT_LIMITS)) == member.size

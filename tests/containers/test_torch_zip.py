@@ -76,9 +76,15 @@ def test_members_outside_of_the_folder_are_sl120(name: bytes) -> None:
     assert refused([*torch_parts(), Part(name, b"x")]).rule == "SL120"
 
 
-def test_a_missing_pickle_or_version_is_sl120() -> None:
+def test_a_missing_pickle_is_sl120() -> None:
     assert refused(torch_parts(datapkl=b"")).rule == "SL120"
-    assert refused(torch_parts(version=b"")).rule == "SL120"
+
+
+def test_a_missing_version_is_a_finding_and_leaves_the_pickle_to_be_judged() -> None:
+    container = read(torch_parts(version=b""))
+    assert [finding.rule for finding in container.findings] == ["SL120"]
+    assert container.findings[0].level == "error"
+    assert container.pickles
 
 
 def test_an_archive_in_a_folder_of_a_folder_is_no_torch_zip() -> None:

@@ -1,0 +1,129 @@
+"""What all verbs share: exit codes, complaints on stderr, the policy option, the width and the paint of a terminal.
+
+The one place that reads the environment (`SAFELOAD_POLICY`, by click; `NO_COLOR`; the terminal's width).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from typing import IO, Any, TypeVar
+
+import click
+
+from safeload.errors import CheckpointError, PolicyFileError, PolicyRejected
+from safeload.escape import escape
+from safeload.findings import Report, Verdict
+from safeload.policy.model import Policy
+
+EXIT_ACCEPTED = 0
+EXIT_REJECTED = 1
+EXIT_NO_VERDICT = 2  # also wrong usage, as click has it
+EXIT_NOTHING = 3
+WORST_FIRST = (EXIT_REJECTED, EXIT_NO_VERDICT, EXIT_NOTHING, EXIT_ACCEPTED)
+EXIT_OF: dict[Verdict, int] = {"accepted": EXIT_ACCEPTED, "rejected": EXIT_REJECTED, "inconclusive": EXIT_NO_VERDICT}
+MAX_COMPLAINT = 2_000  # characters of one line on stderr
+SHORT_REASONS = 5  # reasons that a verb other than scan prints for a rejected file
+COLOURS = {"error": "red", "rejected": "red", "warning": "yellow", "inconclusive": "yellow", "accepted": "green", "place": "blue", "arrow": "red"}
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def complain(message: str) -> None:
+    """One line on stderr, escaped."""
+    click.echo(f"safeload: {escape(message, MAX_COMPLAINT)}", err=True)
+
+
+def policy_option(command: _Command) -> _Command:
+    """`--policy / -p`, `SAFELOAD_POLICY`."""
+    return click.option(
+        "--policy",
+        "-p",
+        metavar="NAME|FILE",
+        envvar="SAFELOAD_POLICY",
+        default="checkpoint",
+        show_default=True,
+        show_envvar=True,
+        help="A shipped policy, or a TOML file.",
+    )(command)
+
+
+def encoding_option(command: _Command) -> _Command:
+    """`--encoding`."""
+    return click.option("--encoding", metavar="CODEC", default="utf-8", show_default=True, help="Of 8-bit strings that Python 2 wrote; 'bytes' leaves them bytes.")(command)
+
+
+def resolve_policy(name: str) -> Policy:
+    """The policy; what is wrong with it becomes a complaint and exit 2."""
+    from safeload.policy.resolve import load_policy
+
+    try:
+        return load_policy(name)
+    except PolicyFileError as error:
+        for line in str(error).splitlines():
+            complain(line)
+    except OSError as error:
+        complain(f"policy {name}: {error.strerror or error}")
+    raise click.exceptions.Exit(EXIT_NO_VERDICT)
+
+
+def check_encoding(encoding: str) -> None:
+    """Exit 2 for a codec that does not exist."""
+    import codecs
+
+    try:
+        if encoding != "bytes":
+            codecs.lookup(encoding)
+    except (LookupError, ValueError):
+        complain(f"--encoding {encoding}: there is no such codec")
+        raise click.exceptions.Exit(EXIT_NO_VERDICT) from None
+
+
+def stdin_or_path(path: str) -> Any:
+    """What to open for a path of the command line: `-` is standard input."""
+    return sys.stdin.buffer if path == "-" else path
+
+
+def refuse(error: CheckpointError | OSError, path: str) -> int:
+    """Say in a few lines why a file gives nothing to show; returns the exit code."""
+    if isinstance(error, PolicyRejected):
+        report = error.report
+        complain(f"{path} is rejected by policy {report.policy}:")
+        for finding in report.errors[:SHORT_REASONS]:
+            click.echo(f"  {finding.rule} {escape(finding.message)}", err=True)
+        more = len(report.errors) - SHORT_REASONS + report.suppressed_findings
+        if more > 0:
+            click.echo(f"  and {more:,} more", err=True)
+        click.echo("  `safeload scan` shows them all, with what could be done", err=True)
+        return EXIT_REJECTED
+    complain(f"{path}: {error.strerror or error}" if isinstance(error, OSError) else f"{path}: {_reason(error)}")
+    return EXIT_NO_VERDICT
+
+
+def _reason(error: CheckpointError) -> str:
+    place = " : ".join(part for part in (error.member, f"{error.offset:#x}" if error.offset is not None else None) if part)
+    return f"{error.message} [{error.rule}]{f' at {place}' if place else ''}"
+
+
+def worst(codes: list[int]) -> int:
+    """The exit code of several: 1, 2, 3, 0; nothing at all is 3."""
+    return next((code for code in WORST_FIRST if code in codes), EXIT_NOTHING)
+
+
+def terminal_width(stream: IO[str]) -> int | None:
+    """Columns of the terminal behind a stream; None where there is none."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def painter(stream: IO[str]) -> Callable[[str, str], str] | None:
+    """Colours for a terminal that wants them (https://no-color.org), None for anything else."""
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return None
+    return lambda what, text: click.style(text, fg=COLOURS.get(what), bold=what in ("error", "rejected", "accepted", "inconclusive"))
+
+
+def exit_of(report: Report) -> int:
+    """The exit code of one verdict."""
+    return EXIT_OF[report.verdict]

@@ -1,0 +1,163 @@
+"""The sequential format of torch 0.1.10 to 1.5 (`_use_new_zipfile_serialization=False` today) becomes a `Container` and the graph of its object.
+
+Five pickles back to back, then the storages (torch `serialization.py`, `_legacy_save`):
+
+    1. the magic number            4. the object, with storages as persistent ids
+    2. the protocol version 1001   5. the keys of the storages, in the order of the payloads
+    3. a dict about the writer     6. for each key: int64 number of elements, and that many elements, little-endian
+
+Where a pickle ends is only known by interpreting it, so this reader stands above the machine: it reads each pickle once and takes the boundaries from
+the very graphs that are judged (law 2). Refuses names in streams 1 to 3 and 5 (GHSA-97f8-7cmv-76j2 computed the magic number by a call), keys that
+are not exactly those of the object (torch leaves a storage without payload as uninitialised heap), and lengths that disagree.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Any
+
+import msgspec
+
+from safeload.budget import Budget, exceeded
+from safeload.containers.base import Container, Member
+from safeload.errors import CheckpointError, ContainerError, StreamError
+from safeload.machine.interpret import interpret
+from safeload.machine.nodes import Global, ObjectGraph, PersistentId
+from safeload.source import ByteSource
+from safeload.storage.dtypes import DTYPES, STORAGE_TYPES
+
+MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # torch/serialization.py
+PROTOCOL_VERSION = 1001  # torch/serialization.py
+FIRST_WINDOW_BYTES = 1 << 20  # of the file read at first: the pickles of most models fit
+WINDOW_GROWTH = 8
+COUNT = Struct("<q")  # before each payload
+
+
+class Sequential(msgspec.Struct, frozen=True, kw_only=True):
+    """One save: its container, the graph of the object, and where the next one could begin."""
+
+    container: Container
+    graph: ObjectGraph
+    end: int
+
+
+def read_sequential(window: Window) -> Sequential:
+    """The save that begins where `window` stands. Raises `StreamError`, `ContainerError`, `LimitExceeded`; offsets count from the start of the source."""
+    source, budget, start = window.source, window.budget, window.position
+    magic, version, info = window.stream(), window.stream(), window.stream()
+    for graph in (magic, version, info):
+        if graph.log:
+            raise StreamError("a name stands in the header of a legacy file; no torch writes one there", rule="SL120", offset=graph.start)
+    if magic.root != MAGIC_NUMBER or type(magic.root) is not int:
+        raise ContainerError("the magic number of a legacy file is missing", rule="SL120", offset=start)
+    if version.root != PROTOCOL_VERSION or type(version.root) is not int:
+        raise ContainerError(f"the protocol version of a legacy file is {PROTOCOL_VERSION}, not {str(version.root)[:40]!a}", rule="SL121", offset=version.start)
+    if type(info.root) is not dict:
+        raise ContainerError("the third pickle of a legacy file is a dict about its writer", rule="SL120", offset=info.start)
+    graph = window.stream()
+    keys = window.stream()
+    storages, end = _payloads(source, _key_list(keys), _declared(graph), keys.end, budget)
+    members = {member.name: member for member in storages.values()}
+    members["object"] = Member(name="object", offset=start, size=keys.end - start, stored_size=keys.end - start, role="pickle")
+    container = Container(
+        format="torch.legacy",
+        source=source,
+        members=members,
+        pickles=("object",),
+        storages=storages,
+        accounted=end - start,
+        info={"protocol_version": str(PROTOCOL_VERSION)},
+    )
+    return Sequential(container=container, graph=graph, end=end)
+
+
+class Window:
+    """The part of a file that was read so far; it grows until each pickle ends inside, so payloads of gigabytes behind them are not read."""
+
+    __slots__ = ("budget", "data", "encoding", "errors", "position", "source", "start")
+
+    def __init__(self, source: ByteSource, start: int, budget: Budget, encoding: str, errors: str) -> None:
+        self.source = source
+        self.start = start
+        self.budget = budget
+        self.encoding = encoding
+        self.errors = errors
+        self.position = start
+        self.data = source.read(0, min(source.size, start + FIRST_WINDOW_BYTES))
+
+    def stream(self) -> ObjectGraph:
+        """The next pickle. A pickle that the window cuts is read again from its start in a larger one: only its last reading counts."""
+        position = self.position
+        while True:
+            opcodes = self.budget.opcodes
+            try:
+                graph = interpret(self.data, budget=self.budget, start=position, encoding=self.encoding, errors=self.errors)
+            except CheckpointError as error:
+                if error.rule not in ("SL202", "SL204") or len(self.data) == self.source.size:
+                    raise
+                self.budget.opcodes = opcodes
+                self._grow()
+            else:
+                self.position = graph.end
+                return graph
+
+    def _grow(self) -> None:
+        limit = self.budget.limits.pickle_bytes
+        if len(self.data) - self.position > limit:
+            raise exceeded("pickle_bytes", limit, "the pickle is longer", None, self.position)
+        grown = self.start + (len(self.data) - self.start) * WINDOW_GROWTH
+        self.data = self.source.read(0, min(self.source.size, grown, self.position + limit + 1))
+
+
+def _key_list(graph: ObjectGraph) -> list[str]:
+    """Stream 5: the keys as text; Python 2 wrote 8-bit strings."""
+    root = graph.root
+    keys = [key.decode("ascii", "replace") if type(key) is bytes else key for key in root] if type(root) is list else None
+    if graph.log or keys is None or not all(type(key) is str for key in keys):
+        raise ContainerError("the last pickle of a legacy file is the list of its storage keys", rule="SL120", offset=graph.start)
+    if len(set(keys)) != len(keys):
+        raise ContainerError("a legacy file lists a storage key twice", rule="SL106", offset=graph.start)
+    return keys
+
+
+def _declared(graph: ObjectGraph) -> dict[str, tuple[int, int]]:
+    """Storage key -> (elements, bytes of one), from the persistent ids of the object; the first id of a key decides, as in torch."""
+    found: dict[str, tuple[int, int]] = {}
+    for record in graph.log:
+        if type(record) is PersistentId and type(record.pid) is str:
+            raise StreamError("protocol 0 writes persistent ids as text, without the type of the storage; torch cannot load such a file either", rule="SL120", offset=record.offset)
+        if type(record) is PersistentId and type(record.pid) is tuple and len(record.pid) in (5, 6):
+            cls, key, numel = record.pid[1], _key(record.pid[2]), record.pid[4]
+            dtype = STORAGE_TYPES.get(cls.name.rpartition(".")[2]) if type(cls) is Global else None
+            if key is not None and dtype is not None and type(numel) is int and numel >= 0:
+                found.setdefault(key, (numel, DTYPES[dtype].itemsize))
+    return found
+
+
+def _key(value: Any) -> str | None:
+    if type(value) is bytes:
+        return value.decode("ascii", "replace")
+    return value if type(value) is str else str(value) if type(value) is int else None
+
+
+def _payloads(source: ByteSource, keys: list[str], declared: dict[str, tuple[int, int]], position: int, budget: Budget) -> tuple[dict[str, Member], int]:
+    """The extents of the payloads, and where the last one ends. Reads eight bytes for each."""
+    if set(keys) != set(declared):
+        odd = sorted(set(keys) ^ set(declared))[0]
+        raise ContainerError(f"the object and the key list of a legacy file disagree about storage {odd[:40]!a}", rule="SL120", offset=position)
+    if len(keys) > budget.limits.members:
+        raise exceeded("members", budget.limits.members, "the file holds more storages", None, position)
+    storages: dict[str, Member] = {}
+    for key in keys:
+        numel, itemsize = declared[key]
+        (written,) = COUNT.unpack(source.read(position, COUNT.size))
+        if written != numel:
+            raise ContainerError(f"storage {key[:40]!a} is written with {written:,} elements, and the object says {numel:,}", rule="SL402", offset=position)
+        size = numel * itemsize
+        position += COUNT.size
+        if size > source.size - position:
+            missing = size - (source.size - position)
+            raise ContainerError(f"the file is cut short: {missing:,} bytes of storage {key[:40]!a} and what follows are missing", rule="SL004", offset=position)
+        storages[key] = Member(name=f"storage {key}", offset=position, size=size, stored_size=size, role="storage")
+        position += size
+    return storages, position

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from safeload.collector import Paused
-from safeload.errors import CheckpointError, PolicyRejected, UnsupportedFormat
+from safeload.errors import CheckpointError, PolicyRejected, UnsupportedFormat, error_class
 from safeload.findings import Report
 from safeload.judge import Options, Reading, Verify, judge
 from safeload.limits import Limits
@@ -201,7 +201,7 @@ def _accepted(reading: Reading, source: ByteSource) -> Reading:
         raise _placed(reading.error, source.name)
     if report.verdict != "accepted":
         first = report.errors[0]
-        raise _placed(CheckpointError(first.message, rule=first.rule, member=first.member, offset=first.offset), source.name)
+        raise _placed(error_class(first.rule)(first.message, rule=first.rule, member=first.member, offset=first.offset), source.name)
     if report_mode(reading) == "scan-only":
         raise _placed(PolicyRejected(f"policy {report.policy} judges files and loads none", rule="SL320", report=report), source.name)
     return reading

@@ -62,6 +62,11 @@ class UnsupportedFormat(CheckpointError):
     """The bytes are something that safeload recognises but does not read, or nothing that it knows (`SL0xx`)."""
 
 
+def error_class(rule: str) -> type[CheckpointError]:
+    """The class whose errors carry this rule, by the hundred of its code; SL3xx comes with a report and has a class of its own."""
+    return {"SL0": UnsupportedFormat, "SL1": ContainerError, "SL2": StreamError, "SL4": StorageError, "SL9": LimitExceeded}.get(rule[:3], CheckpointError)
+
+
 class PolicyRejected(CheckpointError):
     """The file was read, and the policy does not allow what it asks for. `report` holds all of the reasons at once."""
 

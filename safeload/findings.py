@@ -83,9 +83,15 @@ RULES: tuple[Rule, ...] = (
 BY_CODE: dict[str, Rule] = {rule.code: rule for rule in RULES}
 
 
+REFUSED_IN_STREAM = frozenset({"SL203", "SL204"})
+
+
 def verdict_of_error(code: str) -> Verdict:
-    """What an error of this rule makes of the verdict (law 4): judged and refused, or never fully read."""
-    return "rejected" if code.startswith(("SL3", "SL4")) else "inconclusive"
+    """What an error of this rule makes of the verdict (law 4): judged and refused, or never fully read.
+
+    An opcode that reaches outside the file, and an argument that hides opcodes behind its frame, were understood and are refused: no honest writer makes them.
+    """
+    return "rejected" if code.startswith(("SL3", "SL4")) or code in REFUSED_IN_STREAM else "inconclusive"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -222,8 +222,7 @@ class _Judging:
                 self._probe(member)
         for name, member in container.members.items():
             if member.role == "unknown" and member.size:
-                is_pickle = self._probe(member)
-                if not is_pickle:
+                if not self._probe(member) and container.format != "zip":
                     self.findings.append(Finding(rule="SL122", message=f"a member of {member.size:,} bytes that torch.save does not write and safeload cannot judge", member=name))
 
     def _probe(self, member: Member) -> bool:

@@ -93,7 +93,7 @@ class Window:
             try:
                 graph = interpret(self.data, budget=self.budget, start=position, encoding=self.encoding, errors=self.errors)
             except CheckpointError as error:
-                if error.rule not in ("SL202", "SL204") or len(self.data) == self.source.size:
+                if error.rule != "SL202" or len(self.data) == self.source.size:
                     raise
                 self.budget.opcodes = opcodes
                 self._grow()

@@ -36,6 +36,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     integer_bytes: int = 1_024  # bytes of one LONG; a 128-bit generator state needs 17
     nesting_depth: int = 500  # containers within containers; CPython's own pickler stops at its recursion limit of 1,000
     key_size: int = 1_000  # elements of one dict key or set item, tuples counted through: hash() walks them recursively
+    key_depth: int = 50  # tuples within tuples in one such key: comparing equal keys recurses, and counts against Python's recursion limit
     equal_hash_keys: int = 128  # keys of one container that share one hash (building it is quadratic in them)
     findings: int = 10_000  # findings kept for one file; the verdict counts all of them
     tensors: int = 5_000_000  # tensor records of one file

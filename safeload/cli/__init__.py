@@ -1,7 +1,7 @@
 """The command line: words become a call of one verb, and what comes of it an exit code.
 
-One module for each verb, imported when the verb is used, so `safeload --help` and `scan` load neither numpy nor rich nor fickling. Exit codes, the same for every
-verb and format: 0 accepted, 1 rejected, 2 no verdict or wrong usage, 3 nothing to check. This is the outermost edge: nothing leaves it as a traceback.
+One module for each verb, imported when the verb is used, so `safeload --help` and `scan` load neither numpy nor rich nor fickling. Exit codes, the same for
+every verb and format: 0 accepted, 1 rejected, 2 no verdict or wrong usage, 3 nothing to check. This is the outermost edge: nothing leaves it as a traceback.
 """
 
 from __future__ import annotations

@@ -52,7 +52,8 @@ def policy_option(command: _Command) -> _Command:
 
 def encoding_option(command: _Command) -> _Command:
     """`--encoding`."""
-    return click.option("--encoding", metavar="CODEC", default="utf-8", show_default=True, help="Of 8-bit strings that Python 2 wrote; 'bytes' leaves them bytes.")(command)
+    text = "Of 8-bit strings that Python 2 wrote; 'bytes' leaves them bytes."
+    return click.option("--encoding", metavar="CODEC", default="utf-8", show_default=True, help=text)(command)
 
 
 def resolve_policy(name: str) -> Policy:

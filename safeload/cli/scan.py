@@ -87,12 +87,11 @@ def _write(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, format_
     if output is None or output == "-":
         return emit(paths, exclude, plan, sys.stdout)
     try:
-        stream = open(output, "w", encoding="utf-8", errors="backslashreplace", newline="\n")
-    except OSError as error:
+        with open(output, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+            return emit(paths, exclude, plan, stream)
+    except OSError as error:  # of the report: those of the files became results
         complain(f"--output {output}: {error.strerror or error}")
         return EXIT_NO_VERDICT
-    with stream:
-        return emit(paths, exclude, plan, stream)
 
 
 # ---- one file ---------------------------------------------------------------------------------------------------------------------------
@@ -175,7 +174,7 @@ def _text(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, stream: 
     for path in walked.empty:
         complain(f"{path}: the folder holds no file to check")
         codes.append(EXIT_NOTHING)
-    if several and sum(counts.values()):
+    if several and any(counts.values()):
         stream.write("\n" + "\n".join(_summary(counts, walked, width)) + "\n")
     elif not codes:
         complain("nothing to check: no path was given")

@@ -47,7 +47,10 @@ def read_torch_zip(source: ByteSource, limits: Limits, budget: Budget | None = N
         raise ContainerError("a torch zip starts with the bytes PK\\x03\\x04", rule="SL101", offset=0)
     directory = read_zip(source, limits)
     # 2
-    folder = _top_folder(directory.members)
+    folder = _first_folder(directory.members)
+    if not folder or (folder + PICKLE not in directory.members and folder + VERSIONS[0] not in directory.members):
+        return _plain_zip(source, directory.members, directory.accounted)
+    _check_folder(directory.members, folder)
     # 3
     members: dict[str, Member] = {}
     storages: dict[str, Member] = {}
@@ -78,11 +81,15 @@ def read_torch_zip(source: ByteSource, limits: Limits, budget: Budget | None = N
     )
 
 
-def _top_folder(members: dict[str, Member]) -> str:
-    """The one folder, slash included, that holds everything.
+def _plain_zip(source: ByteSource, members: dict[str, Member], accounted: int) -> Container:
+    """A zip that is none of torch's. It never loads; its members stay `unknown`, so that a pickle among them is judged and a payload in it named."""
+    first = shown(next(iter(members), ""))
+    message = f"this is a zip archive that torch.save did not write ({len(members):,} members, the first is {first}): no <name>/{PICKLE}; unpack it first"
+    return Container(format="zip", source=source, members=members, accounted=accounted, findings=(Finding(rule="SL002", message=message),))
 
-    Raises SL002 where the names are those of another kind of zip, SL120 where torch would not read them.
-    """
+
+def _first_folder(members: dict[str, Member]) -> str:
+    """The folder of the first member, slash included; empty where it stands in none. Raises SL002 where the names are those of another kind of zip."""
     first = next(iter(members), "")
     prefix, slash, _ = first.partition("/")
     folder = prefix + slash
@@ -90,18 +97,16 @@ def _top_folder(members: dict[str, Member]) -> str:
     if other is not None:
         kind, hint = other
         raise UnsupportedFormat(f"this is {kind}, which this version does not read; {hint}", rule="SL002")
-    if not slash or (folder + PICKLE not in members and folder + VERSIONS[0] not in members):
-        raise UnsupportedFormat(
-            f"this is a zip archive that torch.save did not write ({len(members):,} members, the first is {shown(first)}): "
-            f"no <name>/{PICKLE}; unpack it first",
-            rule="SL002",
-        )
+    return folder
+
+
+def _check_folder(members: dict[str, Member], folder: str) -> None:
+    """Everything stands in the one folder, and the pickle is there. Raises SL120 where torch would not read it."""
     for name in members:
         if not name.startswith(folder):
             raise ContainerError(f"the member stands outside of the archive's folder {shown(folder)}", rule="SL120", member=name)
     if folder + PICKLE not in members:
         raise ContainerError(f"the archive has no {PICKLE} in its folder {shown(folder)}", rule="SL120")
-    return folder
 
 
 def _role(inner: str, member: Member) -> Role:

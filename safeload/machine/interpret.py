@@ -238,6 +238,8 @@ class _Machine:
             raise self._underflow(data, i, base, at) from None
         except KeyError as error:
             raise self._error(f"the memo holds no object {error.args[0]}", base + at, "SL201") from None
+        except RecursionError:  # two equal keys are compared item by item, and the caller may stand deep already
+            raise self._error("a dict key or set item is too deep to compare", base + at, "SL205") from None
         except struct_error:
             raise self._cut(base + at, 1, base) from None
         except UnicodeDecodeError as error:
@@ -338,11 +340,11 @@ class _Machine:
         if op in _LITERALS:
             return stack, self._literal(op, data, i, stack, at, base)
         if op in _MARKED:
-            return self._marked(op, data, i, stack, at)
+            return self._marked(op, data, i, stack, at, base)
         member, limits = self.member, self.budget.limits
         if op == GLOBAL:
-            module, i = text.line(data, i, member, at)
-            name, i = text.line(data, i, member, at)
+            module, i = text.line(data, i, member, at, framed=base > 0)
+            name, i = text.line(data, i, member, at, framed=base > 0)
             stack.append(self._global(text.name(module, limits, member, at), text.name(name, limits, member, at), at))
         elif op == STACK_GLOBAL:
             qualname, modname = stack.pop(), stack.pop()
@@ -358,15 +360,13 @@ class _Machine:
             kwargs, args = stack.pop(), stack.pop()
             stack[-1] = self._call("newobj_ex", stack[-1], args, kwargs, at)
         elif op == PERSID:
-            pid, i = text.line(data, i, member, at)
+            pid, i = text.line(data, i, member, at, framed=base > 0)
             node = PersistentId(len(self.log), at, _ascii(pid, self, at))
             self.log.append(node)
             stack.append(node)
         elif op in (GET, PUT):
-            index, i = text.line(data, i, member, at)
-            key = text.integer(index, limits, member, at)
-            if key < 0:
-                raise self._error("a memo index is negative", at, "SL201")
+            index, i = text.line(data, i, member, at, framed=base > 0)
+            key = text.memo_index(index, limits, member, at)
             if op == GET:
                 stack.append(self.memo[key])
             else:
@@ -386,8 +386,15 @@ class _Machine:
             raise self._error(f"{bytes((op,))!a} is no opcode", at, "SL201")
         return stack, i
 
-    def _marked(self, op: int, data: bytes, i: int, stack: list[Any], at: int) -> tuple[list[Any], int]:
+    def _marked(self, op: int, data: bytes, i: int, stack: list[Any], at: int, base: int) -> tuple[list[Any], int]:
         """The rare opcodes that take all objects above the last MARK."""
+        if op == INST:  # its name first, so that a stream that breaks right here has still named it
+            member, limits = self.member, self.budget.limits
+            module, i = text.line(data, i, member, at, framed=base > 0)
+            name, i = text.line(data, i, member, at, framed=base > 0)
+            if not (module.isascii() and name.isascii()):
+                raise self._error("the name of INST is not ASCII", at, "SL201")
+            func = self._global(text.name(module, limits, member, at), text.name(name, limits, member, at), at)
         items, stack = stack, self.marks.pop()
         if op == ADDITEMS:
             self._add(stack[-1], items, at)
@@ -398,15 +405,11 @@ class _Machine:
             self._set_items(fresh, items, at)
             stack.append(fresh)
         elif op == FROZENSET:
-            check_keys(items, items, self.key_counts, self.budget.limits, self.member, at)
+            check_keys(items, None, self.key_counts, self.budget.limits, self.member, at)
             stack.append(frozenset(items))
         elif op == OBJ:
             stack.append(self._call("obj", items[0], tuple(items[1:]), None, at))
         elif op == INST:
-            member, limits = self.member, self.budget.limits
-            module, i = text.line(data, i, member, at)
-            name, i = text.line(data, i, member, at)
-            func = self._global(text.name(module, limits, member, at), text.name(name, limits, member, at), at)
             stack.append(self._call("inst", func, tuple(items), None, at))
         # POP_MARK: the objects are gone, and so is the mark
         return stack, i
@@ -430,7 +433,7 @@ class _Machine:
         if op == EMPTY_SET:
             stack.append(set())
             return i
-        content, i = text.line(data, i, member, at)
+        content, i = text.line(data, i, member, at, framed=base > 0)
         if op == INT:
             stack.append({b"00": False, b"01": True}[content] if content in (b"00", b"01") else text.integer(content, limits, member, at))
         elif op == LONG:
@@ -469,7 +472,7 @@ class _Machine:
         (size,) = _uint8(self.data, i)
         start = i + 8
         if start + size > len(self.data):
-            raise self._error(f"a frame of {size:,} bytes is longer than what is left of the stream", at, "SL204")
+            raise self._error(f"a frame of {size:,} bytes is longer than what is left of the stream", at, "SL202")
         if not size:
             return self.data, 0, start
         return self.data[start : start + size], start, 0

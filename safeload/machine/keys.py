@@ -18,11 +18,14 @@ from safeload.machine.nodes import Call, Global, PersistentId
 # Their hashes are random per process (str, bytes: SipHash) or by identity (nodes), so a file cannot aim them.
 UNAIMABLE: frozenset[type] = frozenset({str, bytes, Global, Call, PersistentId, bool, type(None)})
 HASH_MODULUS = (1 << 61) - 1  # sys.hash_info.modulus on 64-bit builds: smaller ints are their own hash, so distinct ones differ
-KeyCounts = dict[int, dict[int, int]]  # id(container) -> hash -> number of keys
+KeyCounts = dict[int, tuple[object, dict[int, int]]]  # id(container) -> the container, so that the id stays its own, and hash -> number of keys
 
 
 def check_keys(keys: Iterable[Any], container: object, counts: KeyCounts, limits: Limits, member: str | None, offset: int) -> None:
-    """Raise `StreamError` SL205 or `LimitExceeded` unless each key can be hashed in a bounded number of steps."""
+    """Raise `StreamError` SL205 or `LimitExceeded` unless each key can be hashed, and compared with its equals, in a bounded number of steps.
+
+    `container` None: the keys are all that it will ever hold (frozenset), so nothing is remembered.
+    """
     seen: dict[int, int] | None = None
     for key in keys:
         kind = type(key)
@@ -33,7 +36,7 @@ def check_keys(keys: Iterable[Any], container: object, counts: KeyCounts, limits
         elif kind is not int and kind is not float:
             raise StreamError(f"a {kind.__name__} is used as a dict key or set item, and it has no hash", rule="SL205", member=member, offset=offset)
         if seen is None:
-            seen = counts.setdefault(id(container), {})
+            seen = {} if container is None else counts.setdefault(id(container), (container, {}))[1]
         value = hash(key)
         seen[value] = count = seen.get(value, 0) + 1
         if count > limits.equal_hash_keys:
@@ -41,17 +44,18 @@ def check_keys(keys: Iterable[Any], container: object, counts: KeyCounts, limits
 
 
 def _check_size(key: tuple[Any, ...] | frozenset[Any], limits: Limits, member: str | None, offset: int) -> None:
-    """Count the elements that hashing `key` visits, without recursion, up to `Limits.key_size`."""
-    pending: list[Any] = [key]
+    """Count the elements that hashing `key`, or comparing it with an equal one, visits: every path, without recursion, up to `Limits.key_size`."""
+    pending: list[tuple[Any, int]] = [(key, 1)]
     count = 0
     while pending:
-        value = pending.pop()
+        value, depth = pending.pop()
         kind = type(value)
-        if kind is tuple:
+        if kind is tuple or kind is frozenset:
             count += len(value) + 1
             if count > limits.key_size:
                 raise exceeded("key_size", limits.key_size, "a dict key or set item has more elements", member, offset)
-            pending.extend(value)
-        elif kind not in UNAIMABLE and kind is not int and kind is not float and kind is not frozenset:
-            # A frozenset caches the hashes of its items (and its own after the first time), and its items passed this check when it was made.
+            if depth > limits.key_depth:
+                raise exceeded("key_depth", limits.key_depth, "a dict key or set item nests deeper", member, offset)
+            pending.extend((item, depth + 1) for item in value)
+        elif kind not in UNAIMABLE and kind is not int and kind is not float:
             raise StreamError(f"a tuple that holds a {kind.__name__} is used as a dict key or set item", rule="SL205", member=member, offset=offset)

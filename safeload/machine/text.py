@@ -12,9 +12,11 @@ from safeload.limits import Limits
 BITS_PER_DIGIT = 3.33  # a little more than log2(10)
 
 
-def line(data: bytes, start: int, member: str | None, at: int) -> tuple[bytes, int]:
-    """The bytes up to the next newline, and where the next opcode starts."""
+def line(data: bytes, start: int, member: str | None, at: int, *, framed: bool = False) -> tuple[bytes, int]:
+    """The bytes up to the next newline, and where the next opcode starts. `data` ends with the frame, where there is one."""
     end = data.find(b"\n", start)
+    if end < 0 and framed:
+        raise StreamError("a text argument crosses the end of its frame", rule="SL204", member=member, offset=at)
     if end < 0:
         raise StreamError("a text argument has no end of line", rule="SL202", member=member, offset=at)
     return data[start:end], end + 1
@@ -28,6 +30,13 @@ def integer(text: bytes, limits: Limits, member: str | None, at: int) -> int:
         return int(text.decode("ascii"), 0)
     except ValueError:
         raise StreamError(f"{text[:40]!a} is not an integer", rule="SL201", member=member, offset=at) from None
+
+
+def memo_index(text: bytes, limits: Limits, member: str | None, at: int) -> int:
+    """GET and PUT: decimal digits. `int(line)` in CPython, base 10, so `0x3` names no slot."""
+    if not text.isdigit() or len(text) > 20:
+        raise StreamError(f"{text[:40]!a} is no memo index", rule="SL201", member=member, offset=at)
+    return int(text)
 
 
 def floating(text: bytes, member: str | None, at: int) -> float:
@@ -93,6 +102,8 @@ def raw_unicode(text: bytes, member: str | None, at: int) -> str:
 
 def name(text: bytes, limits: Limits, member: str | None, at: int) -> str:
     """A module or a qualified name of GLOBAL and INST: UTF-8, never unescaped (pickletools unescapes it and so reports other names)."""
+    if not text:
+        raise StreamError("the name of a global is empty", rule="SL201", member=member, offset=at)
     if len(text) > limits.global_name_bytes:
         raise exceeded("global_name_bytes", limits.global_name_bytes, f"a name has {len(text):,} bytes, longer", member, at)
     try:

@@ -78,4 +78,6 @@ def array(record: ArrayRecord) -> Any:
     flat = np.frombuffer(bytearray(record.data), dtype)
     if record.scalar:
         return flat[0]
+    if record.native and not dtype.isnative and dtype.fields is None and dtype.subdtype is None:
+        flat = flat.astype(dtype.newbyteorder("="))
     return flat.reshape(record.shape, order="F" if record.fortran else "C")

@@ -26,7 +26,7 @@ def render(reports: Iterable[Report], *, policy: dict[str, Any] | None = None, n
     `policy` is needed where `reports` may be empty (`policy_of`); `nothing` are the paths that held no file, in the order they were given.
     """
     results = [result(report) for report in reports]
-    empty = [_clean(path) for path in nothing]
+    empty = [clean(path) for path in nothing]
     found = [entry["verdict"] for entry in results]
     document = {
         "schema": SCHEMA,
@@ -47,13 +47,13 @@ def encode(document: Any) -> str:
 
 def policy_of(*, name: str, version: str, sha256: str, file: str | None) -> dict[str, Any]:
     """The policy's own object."""
-    return {"name": name, "version": version, "sha256": sha256, "file": None if file is None else _clean(file)}
+    return {"name": name, "version": version, "sha256": sha256, "file": None if file is None else clean(file)}
 
 
 def result(report: Report) -> dict[str, Any]:
     """One file. Counts are exact; `findings` holds at most `limits.findings`, and `suppressed_findings` how many are missing."""
     return {
-        "path": _clean(report.path),
+        "path": clean(report.path),
         "sha256": report.sha256,
         "format": report.format,
         "verdict": report.verdict,
@@ -74,10 +74,10 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "rule": finding.rule,
         "name": finding.name,
         "level": finding.level,
-        "message": _clean(finding.message),
+        "message": clean(finding.message),
         "capability": finding.capability,
-        "global": _clean(finding.global_name),
-        "member": _clean(finding.member),
+        "global": clean(finding.global_name),
+        "member": clean(finding.member),
         "offset": finding.offset,
         "entry": finding.entry,
     }
@@ -85,23 +85,23 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 def _global(use: GlobalUse) -> dict[str, Any]:
     return {
-        "global": _clean(use.global_name),
+        "global": clean(use.global_name),
         "uses": list(use.uses),
         "decision": use.decision,
         "entry": use.entry,
         "policy": use.policy,
         "capability": use.capability,
         "count": use.count,
-        "places": [{"member": _clean(member) or None, "offset": offset} for member, offset in use.places],
+        "places": [{"member": clean(member) or None, "offset": offset} for member, offset in use.places],
     }
 
 
 def _member(member: MemberInfo) -> dict[str, Any]:
-    return {"name": _clean(member.name), "role": member.role, "offset": member.offset, "size": member.size, "read": member.read}
+    return {"name": clean(member.name), "role": member.role, "offset": member.offset, "size": member.size, "read": member.read}
 
 
-def _clean(text: str | None) -> str | None:
-    """The text, lone surrogates spelled out: msgspec refuses them, as RFC 8259 advises."""
+def clean(text: str | None) -> str | None:
+    """The text, lone surrogates spelled out: msgspec encodes none, and RFC 8259 calls them unpredictable."""
     if text is None or text.isascii():
         return text
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -58,10 +58,11 @@ def columns(rows: Iterable[Sequence[str]], *, right: frozenset[int] = frozenset(
     if not table:
         return []
     widths = [max(len(row[place]) for row in table) for place in range(len(table[0]))]
-    return [
-        (indent + gap.join(cell.rjust(size) if place in right else cell.ljust(size) for place, (cell, size) in enumerate(zip(row, widths, strict=True)))).rstrip()
-        for row in table
-    ]
+    lines: list[str] = []
+    for row in table:
+        cells = [cell.rjust(size) if place in right else cell.ljust(size) for place, (cell, size) in enumerate(zip(row, widths, strict=True))]
+        lines.append((indent + gap.join(cells)).rstrip())
+    return lines
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

@@ -43,12 +43,11 @@ def stanza(report: Report) -> list[str]:
     groups = _by_capability(uses)
     if groups is None:
         return []
-    version = "1"
     lines = [
-        f"# {SUGGESTED_FILE}: {report.policy}, and these names as inert records. Nothing of them runs.",
+        f"# {SUGGESTED_FILE}: {report.policy}, and these names as inert records.",
         "schema  = 1",
         'name    = "my-policy"',
-        f'version = "{version}"',
+        'version = "1"',
         f'summary = "{report.policy}, and the classes of our own checkpoints."',
         'owner   = "me"',
         'mode    = "enforce"',
@@ -57,21 +56,22 @@ def stanza(report: Report) -> list[str]:
     ]
     for number, (capability, names) in enumerate(groups.items(), 1):
         entry = "ours" if number == 1 else f"ours-{number}"
-        lines += ["", "[[opaque]]", f'id         = "{entry}"', *_names(names), f'capability = "{capability}"', 'reason     = ""  # say why; an empty one is refused']
+        lines += ["", "[[opaque]]", f'id         = "{entry}"', *_names(names), f'capability = "{capability}"']
+        lines.append('reason     = ""  # say why; an empty one is refused')
     return lines
 
 
 def how_to_use(report: Report, shown_path: str) -> list[str]:
     """The commands that go with the stanza, and the shipped policy that needs no file."""
-    lines = [f"safeload scan --policy {SUGGESTED_FILE} {shown_path}"]
+    lines = [f"$ safeload scan --policy {SUGGESTED_FILE} {shown_path}"]
     if inspect_may_help(report):
-        lines += [inspect_command(shown_path), '# in Python: safeload.load(..., policy="inspect")']
+        lines += [inspect_command(shown_path), '>>> safeload.load("FILE", policy="inspect")']
     return lines
 
 
 def inspect_command(shown_path: str) -> str:
     """How to judge the file by the shipped policy that keeps every name which is not denied."""
-    return f"safeload scan --policy inspect {shown_path}"
+    return f"$ safeload scan --policy inspect {shown_path}"
 
 
 def inspect_may_help(report: Report) -> bool:

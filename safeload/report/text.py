@@ -80,7 +80,10 @@ def shown_findings(report: Report, full: int | None = FULL_FINDINGS) -> tuple[Fi
         return 1
 
     ordered = sorted(report.errors, key=gravity)
-    return tuple(ordered if full is None else ordered[:full])
+    if full is None:
+        return tuple(ordered)
+    grave = [finding for finding in ordered if gravity(finding) < 2]
+    return tuple((grave + ordered[len(grave) : len(grave) + 1])[:full])  # of names without an entry one will do: the table has all of them
 
 
 # ---- one finding ------------------------------------------------------------------------------------------------------------------------
@@ -243,11 +246,11 @@ def _advice(report: Report, style: Style) -> list[str]:
     if toml:
         intro = f"If you know where the file comes from: a policy that keeps {'these names' if len(unlisted(report)) > 1 else 'this name'} as inert records."
         commands = how_to_use(report, _argument(report.path, "FILE"))
-        return [*wrap(intro, style.width), "", *(f"    {line}" if line else "" for line in toml), "", *(f"    $ {line}" for line in commands), ""]
+        return [*wrap(intro, style.width), "", *(f"    {line}" if line else "" for line in toml), "", *(f"    {line}" for line in commands), ""]
     reason = left_out(report)
     out = [*wrap(reason, style.width), ""] if reason else []
     if inspect_may_help(report):
-        command = f"    $ {inspect_command(_argument(report.path, 'FILE'))}"
+        command = f"    {inspect_command(_argument(report.path, 'FILE'))}"
         out += [*wrap("The policy inspect keeps every name that is not denied as an inert record, and may accept the file:", style.width), "", command, ""]
     return out
 
@@ -285,4 +288,4 @@ def _path(text: str) -> str:
 def _argument(text: str | None, placeholder: str) -> str:
     """A path or member as one word of a command line; a placeholder where its escaped form is not its name."""
     shown = _path(text or "")
-    return quote(shown) if shown and shown == text else placeholder
+    return quote(shown) if shown and shown == text and shown[0] not in "-<" else placeholder

@@ -70,6 +70,7 @@ class ArrayRecord(msgspec.Struct, frozen=True, kw_only=True):
     fortran: bool
     data: bytes
     scalar: bool = False
+    native: bool = False  # `array_setstate` turns byte-swapped elements around as it reads them; `_frombuffer` keeps them as they are
 
 
 class BadArray(ValueError):
@@ -160,7 +161,7 @@ def _shallow(dtype: ArrayDType) -> ArrayDType:
     return dtype
 
 
-def record(dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes, *, max_dims: int, scalar: bool = False) -> ArrayRecord:
+def record(dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes, *, max_dims: int, scalar: bool = False, native: bool = False) -> ArrayRecord:
     """Prove that `data` is exactly this array."""
     if len(shape) > max_dims or (shape and min(shape) < 0):
         raise BadArray(f"the shape has {len(shape)} dimensions, or a negative one")
@@ -173,7 +174,7 @@ def record(dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes
         raise BadArray("the shape is larger than any array")
     if needed != len(data):
         raise BadArray(f"an array of {needed:,} bytes is given {len(data):,}")
-    return ArrayRecord(dtype=dtype, shape=shape, fortran=fortran, data=data, scalar=scalar)
+    return ArrayRecord(dtype=dtype, shape=shape, fortran=fortran, data=data, scalar=scalar, native=native)
 
 
 def located(error: BadArray, member: str | None, offset: int, rule: str = "SL407") -> StorageError:

@@ -209,11 +209,11 @@ class _Prover:
             return (metadata[0], tuple(self.vetted.literals.get(part.index) if type(part) is Call else part for part in metadata[1]))
         return metadata
 
-    def array(self, dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes, at: int, *, scalar: bool = False) -> ArrayRecord:
+    def array(self, dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes, at: int, *, scalar: bool = False, native: bool = False) -> ArrayRecord:
         """One array whose bytes lie in the pickle."""
         if dtype.has_objects:
             raise self.error("a numpy array of Python objects; safeload loads numbers and text only (numpy calls this allow_pickle)", "SL409", at)
-        return arrays.record(dtype, shape, fortran, data, max_dims=self.budget.limits.tensor_dims, scalar=scalar)
+        return arrays.record(dtype, shape, fortran, data, max_dims=self.budget.limits.tensor_dims, scalar=scalar, native=native)
 
 
 Prover = Callable[[_Prover, int, "tuple[Any, ...]", int], Any]
@@ -367,7 +367,7 @@ def _numpy_array_state(p: _Prover, build: Build) -> ArrayRecord:
     record_dtype = p.array_dtype(dtype)
     if record_dtype.has_objects:
         return p.array(record_dtype, shape, bool(fortran), b"", build.offset)
-    return p.array(record_dtype, shape, bool(fortran), p.payload(data), build.offset)
+    return p.array(record_dtype, shape, bool(fortran), p.payload(data), build.offset, native=True)
 
 
 def _numpy_frombuffer(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayRecord:

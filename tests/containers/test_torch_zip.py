@@ -88,7 +88,7 @@ def test_a_missing_version_is_a_finding_and_leaves_the_pickle_to_be_judged() -> 
 
 
 def test_an_archive_in_a_folder_of_a_folder_is_no_torch_zip() -> None:
-    assert refused(torch_parts(folder=b"a/b")).rule == "SL002"
+    assert read(torch_parts(folder=b"a/b")).format == "zip"
 
 
 @pytest.mark.parametrize("value", [b"1", b"3\n", b"10", b"010\n"])
@@ -153,15 +153,20 @@ def test_the_checksum_of_a_record_is_checked() -> None:
         ([b"arrays/a.npy"], ".npz"),
         ([b"MAR-INF/MANIFEST.json", b"model.pt"], "TorchServe"),
         ([b"metadata.json", b"model.weights.h5"], "Keras"),
-        ([b"data.pkl"], "torch.save did not write"),
-        ([b"readme.txt", b"x/data.pkl"], "torch.save did not write"),
-        ([b"x/one.txt", b"x/two.txt"], "torch.save did not write"),
     ],
     ids=str,
 )
 def test_other_zips_are_named(names: list[bytes], kind: str) -> None:
     error = refused([Part(name, b"3") for name in names])
     assert isinstance(error, UnsupportedFormat) and error.rule == "SL002" and kind in error.message
+
+
+@pytest.mark.parametrize("names", [[b"data.pkl"], [b"readme.txt", b"x/data.pkl"], [b"x/one.txt", b"x/two.txt"], [b"a/b/data.pkl"]], ids=str)
+def test_a_zip_that_torch_did_not_write_is_a_finding_and_leaves_its_members_to_be_judged(names: list[bytes]) -> None:
+    container = read([Part(name, b"3") for name in names])
+    assert (container.format, container.pickles) == ("zip", ())
+    assert [(finding.rule, finding.level) for finding in container.findings] == [("SL002", "error")]
+    assert {member.role for member in container.members.values()} == {"unknown"}
 
 
 def test_a_storage_does_not_make_an_archive_something_else() -> None:

@@ -19,7 +19,7 @@ HASHABLE = {"str", "scalar", "node"}
 TUPLES = {"tuple", "hashable-tuple"}
 
 _integers = st.sampled_from([0, 1, -1, 5, 127, 128, 255, -128, 2**31, -(2**31), 2**61 - 1, -(2**70), 10**30])
-_words = st.sampled_from(["a", "b.c", "x", "collections", "OrderedDict", "é"])
+_words = st.sampled_from(["a", "b.c", "x", "Ab", "é"])
 _floats = st.sampled_from(["0.0", "-0.0", "1.5", "1e300", "nan", "inf", "-inf", "1e-5"])
 _texts = st.sampled_from(["", "a", "text", "é", "\ud800", "it's", "1", "\\x41", "\x00"])
 _bytes = st.sampled_from([b"", b"a", b"\xff\x00", b"bytes", b"\\"])
@@ -54,7 +54,8 @@ def argument(draw: st.DrawFn, op: Opcode) -> bytes:
     if kind.form == "line":
         return draw(LINES[kind.name]) + b"\n"
     if kind.form == "pair":
-        return draw(_words).encode() + b"\n" + draw(_words).encode() + b"\n"
+        words = _words if op.name == "GLOBAL" else _words.filter(str.isascii)  # CPython reads the names of INST as ASCII, those of GLOBAL as UTF-8
+        return draw(words).encode() + b"\n" + draw(words).encode() + b"\n"
     content = _long(draw(_integers)) if kind.content == "int" else draw(_texts).encode("utf-8", "surrogatepass") if kind.content == "text" else draw(_bytes)
     return struct.pack(kind.layout, len(content)) + content
 
@@ -80,7 +81,9 @@ class _Stack:
             return False
         if name in ("SETITEM", "SETITEMS"):
             target, pairs = (below, top) if op.to_mark else (top[:-2], top[-2:])
-            return bool(target) and target[-1] in ("dict", "node") and len(pairs) % 2 == 0 and (op.to_mark or len(pairs) == 2) and hashable(target[-1], pairs[::2])
+            return (
+                bool(target) and target[-1] in ("dict", "node") and len(pairs) % 2 == 0 and (op.to_mark or len(pairs) == 2) and hashable(target[-1], pairs[::2])
+            )
         if name in ("APPEND", "APPENDS"):
             target = below if op.to_mark else top[:-1]
             return bool(target) and target[-1] in ("list", "node")
@@ -153,7 +156,7 @@ GROWING = [op for op in OPCODES if op.effect not in ("refused", "stop", "frame")
 
 
 @st.composite
-def programs(draw: st.DrawFn, max_steps: int = 30) -> bytes:
+def programs(draw: st.DrawFn, max_steps: int = 30, framed: bool = True) -> bytes:
     """A program of the table's opcodes that should end in a value, perhaps with PROTO and frames around parts of it."""
     stack = _Stack()
     steps: list[bytes] = []
@@ -165,7 +168,7 @@ def programs(draw: st.DrawFn, max_steps: int = 30) -> bytes:
         stack.apply(op, raw)
         steps.append(bytes((op.code,)) + raw)
     steps += _closing(stack)
-    return _framed(draw, steps)
+    return _framed(draw, steps) if framed else b"".join(steps)
 
 
 def _known_slot(draw: st.DrawFn, stack: _Stack) -> int:
@@ -198,9 +201,9 @@ def _framed(draw: st.DrawFn, steps: list[bytes]) -> bytes:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """A program with one to three bytes changed, dropped, doubled, or replaced by an opcode."""
-    data = bytearray(draw(programs()))
-    for _ in range(draw(st.integers(1, 3))):
+    """A program with a byte or two changed, dropped, doubled, or replaced by an opcode."""
+    data = bytearray(draw(programs(framed=draw(st.booleans()))))
+    for _ in range(draw(st.integers(1, 2))):
         at = draw(st.integers(0, len(data) - 1)) if data else 0
         how: Any = draw(st.sampled_from(["byte", "opcode", "insert", "drop", "double", "cut"]))
         if how == "byte":

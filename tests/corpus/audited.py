@@ -1,0 +1,99 @@
+"""Run by `test_laws_on_corpus` in a process of its own: read every file of the corpus with an audit hook armed, and print as JSON what the interpreter did meanwhile.
+
+1. Import all of safeload and what it imports when it is needed, so that an import that is left has the file to thank for it.
+2. Arm the hook (it cannot be taken off again, hence the process).
+3. Scan, load and open each file under `checkpoint` and `inspect`.
+4. Do one of each forbidden thing ourselves, between marks: the hook must have seen them, or it saw nothing before.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import pkgutil
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import safeload
+from corpus.manifest import Entry, entries
+from safeload.errors import CheckpointError
+
+POLICIES = ("checkpoint", "inspect")
+WATCHED = ("import", "exec", "compile", "open", "marshal.", "pickle.", "subprocess.", "os.", "ctypes.", "socket.", "shutil.", "code.", "mmap.", "sys.settrace")
+# What safeload imports inside functions, whatever the file says. Names that files choose (argparse, sklearn, posix ...) are not among them, and must not be.
+OWN_LAZY_IMPORTS = ("datetime", "decimal", "fractions", "pathlib", "uuid", "zlib", "collections", "encodings.latin_1", "encodings.ascii", "encodings.utf_8", "numpy", "ml_dtypes")
+NEEDS_OTHERS = ("safeload.cupy", "safeload.torch", "safeload.cli", "safeload.report", "safeload.placement.cupy_backend")
+
+armed = False
+current = ""
+phase = "corpus"
+seen: Counter[tuple[str, str, str]] = Counter()
+
+
+def hook(event: str, args: tuple[Any, ...]) -> None:
+    """Count what is watched; opening the file that is being read is what the caller asked for."""
+    if armed and event.startswith(WATCHED):
+        detail = str(args[0])[:120] if args else ""
+        if not (event in ("open", "mmap.__new__") and (detail == current or event == "mmap.__new__")):
+            seen[phase, event, detail] += 1
+
+
+def warm_up() -> None:
+    """Step 1."""
+    for module in pkgutil.walk_packages(safeload.__path__, "safeload."):
+        if not module.name.startswith(NEEDS_OTHERS):
+            importlib.import_module(module.name)
+    for name in OWN_LAZY_IMPORTS:
+        importlib.import_module(name)
+    safeload.load(_first_state_dict(), "cpu")
+
+
+def _first_state_dict() -> bytes:
+    return next(entry for entry in entries() if entry.format == "torch-zip" and entry.kind == "state_dict" and not entry.needs and not entry.start).data()
+
+
+def read(entry: Entry, data: bytes) -> Counter[str]:
+    """Step 3 for one file."""
+    global current
+    ends: Counter[str] = Counter()
+    for policy in POLICIES:
+        given: Any = str(entry.path) if not entry.start else io.BytesIO(data)
+        current = str(entry.path)
+        safeload.scan(data, policy=policy, encoding=entry.encoding)
+        try:
+            safeload.load(given, "cpu", policy=policy, encoding=entry.encoding)
+            with safeload.open(data, "cpu", policy=policy, encoding=entry.encoding) as view:
+                for name in view.keys():  # noqa: SIM118 - no mapping
+                    view.get_tensor(name)
+            ends["loaded"] += 1
+        except CheckpointError:
+            ends["refused"] += 1
+    return ends
+
+
+def main() -> None:
+    """The steps, and their report."""
+    global armed, phase
+    files = [(entry, entry.data()) for entry in entries()]
+    warm_up()
+    sys.addaudithook(hook)
+    armed = True
+    ends: Counter[str] = Counter()
+    for entry, data in files:
+        ends += read(entry, data)
+    phase = "control"
+    import colorsys  # noqa: F401 - the control: an import that nobody did before
+
+    exec(compile("0", "control", "exec"))  # noqa: S102
+    open(__file__).close()  # noqa: SIM115
+    armed = False
+    print(json.dumps({"files": len(files), "ends": ends, "events": [[*key, count] for key, count in seen.items()]}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Archives that hold more than the pickle that torch reads: every member is judged, whatever it is called and whoever would open it."""
+
+from __future__ import annotations
+
+import pytest
+from containers.zipbuild import Part
+
+import safeload
+
+from .hostile import SYSTEM, Refusal, archive, stream, tensor
+
+MKDIR = "posix.mkdir"
+PAYLOAD = stream(SYSTEM)
+
+HIDING_PLACES = ["a/extra.pkl", "a/data.pkl.bak", "a/data/1.pkl", "a/notes.txt", "a/weights", "a/.hidden", "a/byteorder.pkl", "a/extra/0"]
+
+
+@pytest.mark.parametrize("name", HIDING_PLACES)
+def test_a_pickle_in_another_member_is_judged(refused: Refusal, name: str) -> None:
+    data = archive(tensor(), extra=(Part(name.encode(), refused.armed(PAYLOAD)),))
+    refused(data, "rejected", "SL301", names=(MKDIR,))
+
+
+@pytest.mark.parametrize("name", HIDING_PLACES)
+def test_a_broken_pickle_in_another_member_is_judged(refused: Refusal, name: str) -> None:
+    data = archive(tensor(), extra=(Part(name.encode(), refused.armed(PAYLOAD)[:-1] + b"\xff"),))
+    refused(data, "rejected", "SL301", names=(MKDIR,))
+
+
+def test_a_pickle_in_a_storage_that_nothing_uses_is_judged(refused: Refusal) -> None:
+    refused(archive(tensor(), {"0": bytes(24), "1": refused.armed(PAYLOAD)}), "rejected", "SL301", names=(MKDIR,))
+
+
+def test_a_pickle_in_a_storage_that_is_used_is_numbers(refused: Refusal) -> None:
+    """No reader of a torch archive unpickles a storage that a tensor stands on, and any bytes are numbers."""
+    content = refused.armed(PAYLOAD)
+    content += bytes(-len(content) % 4)
+    listing = tensor().replace("LONG4 2\nLONG4 3", "LONG4 2\nLONG4 3").replace("BININT1 6", f"LONG4 {len(content) // 4}")
+    data = archive(listing, {"0": content})
+    assert safeload.scan(data).verdict == "accepted"
+    assert refused.inert(data) is not None
+
+
+@pytest.mark.parametrize("content", [b"#!/bin/sh\ntouch x\n", b"\x7fELF" + bytes(60), b"PK\5\6" + bytes(18)])
+def test_a_member_that_nobody_can_judge_is_not_accepted(refused: Refusal, content: bytes) -> None:
+    refused(archive(tensor(), extra=(Part(b"a/file.bin", content),)), "inconclusive", "SL122")
+
+
+@pytest.mark.parametrize("name", ["a/data.pkl", "a/DATA.pkl", "a/data/0"])
+def test_two_members_of_one_name_are_ambiguous(refused: Refusal, name: str) -> None:
+    refused(archive(tensor(), extra=(Part(name.encode(), refused.armed(PAYLOAD)),)), "inconclusive")
+
+
+@pytest.mark.parametrize("name", ["b/data.pkl", "data.pkl", "a/b/data.pkl"])
+def test_a_second_pickle_beside_the_first_is_not_overlooked(refused: Refusal, name: str) -> None:
+    report = safeload.scan(archive(tensor(), extra=(Part(name.encode(), refused.armed(PAYLOAD)),)))
+    assert report.verdict != "accepted"
+    refused(archive(tensor(), extra=(Part(name.encode(), refused.armed(PAYLOAD)),)), report.verdict)
+
+
+@pytest.mark.parametrize("name", ["a/../data.pkl", "/a/x.pkl", "a\\x.pkl", "a/x\0.pkl", "../x"])
+def test_names_that_climb_are_refused(refused: Refusal, name: str) -> None:
+    refused(archive(tensor(), extra=(Part(name.encode(), b"x"),)), "inconclusive")
+
+
+@pytest.mark.parametrize("name", ["a/code/__torch__.py", "a/constants.pkl"])
+def test_torchscript_is_code(refused: Refusal, name: str) -> None:
+    data = archive(tensor(), extra=(Part(name.encode(), b"def forward(self): pass\n"),))
+    assert safeload.scan(data).verdict != "accepted"
+    refused(data, safeload.scan(data).verdict)
+
+
+def test_a_zip_behind_a_pickle_is_ambiguous(refused: Refusal) -> None:
+    refused(stream("NONE\n") + archive(tensor()), "inconclusive", "SL120")
+
+
+def test_a_pickle_behind_a_zip_is_trailing(refused: Refusal) -> None:
+    refused(archive(tensor()) + refused.armed(PAYLOAD), "inconclusive")
+
+
+def test_a_cut_archive_is_not_accepted(refused: Refusal) -> None:
+    whole = archive(tensor())
+    for end in range(0, len(whole), 37):
+        refused(whole[:end], "inconclusive")

@@ -1,0 +1,51 @@
+"""The JSON report: its shape, its order, and text that harms nobody."""
+
+from __future__ import annotations
+
+import json
+
+from safeload.api import scan
+from safeload.report import json_v1
+from tests.cli.inputs import EVIL, state_dict
+
+
+def test_the_shape() -> None:
+    report = scan(EVIL, digest=True)
+    document = json.loads(json_v1.render([report], policy=json_v1.policy_of(name="checkpoint", version="1", sha256="0", file=None)))
+    assert list(document) == ["schema", "tool", "policy", "results", "nothing", "summary"]
+    assert document["schema"] == "safeload-report-v1"
+    assert document["policy"] == {"name": "checkpoint", "version": "1", "sha256": "0", "file": None}
+    (result,) = document["results"]
+    assert result["verdict"] == "rejected"
+    assert len(result["sha256"]) == 64
+    assert result["bytes"] == {"total": len(EVIL), "accounted": len(EVIL)}
+    (finding,) = result["findings"]
+    assert list(finding) == ["rule", "name", "level", "message", "capability", "global", "member", "offset", "entry"]
+    assert (finding["rule"], finding["name"], finding["capability"], finding["global"], finding["offset"], finding["entry"]) == (
+        "SL301", "forbidden-global", "process.exec", "posix.system", 26, "process",
+    )  # fmt: skip
+    (use,) = result["globals"]
+    assert list(use) == ["global", "uses", "decision", "entry", "policy", "capability", "count", "places"]
+    assert document["summary"] == {"accepted": 0, "rejected": 1, "inconclusive": 0, "nothing": 0, "files": 1}
+
+
+def test_members_and_counts() -> None:
+    result = json_v1.result(scan(state_dict()))
+    assert (result["format"], result["tensors"], result["tensor_bytes"]) == ("torch.zip", 3, 64)
+    assert {member["name"]: (member["role"], member["size"]) for member in result["members"]}["archive/data/0"] == ("storage", 48)
+
+
+def test_the_same_bytes_every_time() -> None:
+    assert json_v1.render([scan(state_dict(), digest=True)]) == json_v1.render([scan(state_dict(), digest=True)])
+
+
+def test_the_document_is_ascii_and_keeps_every_character() -> None:
+    text = "a\x1b\x7f\x85\u202e\U0001f600\ufeffé\\\"\n"
+    encoded = json_v1.encode({"text": text})
+    assert encoded.isascii()
+    assert all(char == "\n" or char.isprintable() for char in encoded)
+    assert json.loads(encoded) == {"text": text}
+
+
+def test_lone_surrogates_are_spelled_out() -> None:
+    assert json_v1.clean("a\ud800b") == "a\\ud800b"

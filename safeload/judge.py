@@ -24,7 +24,7 @@ from safeload.containers.sniff import HEAD_BYTES, is_legacy
 from safeload.containers.inflate import read_member, verify_crc
 from safeload.errors import CheckpointError, StreamError
 from safeload.findings import Finding, GlobalUse, MemberInfo, Report, Verdict, verdict_of_error
-from safeload.legacy import Window, read_sequential
+from safeload.legacy import FIRST_WINDOW_BYTES, LATER_WINDOW_BYTES, Window, read_sequential
 from safeload.limits import Limits
 from safeload.machine.interpret import interpret
 from safeload.machine.nodes import ObjectGraph
@@ -72,7 +72,7 @@ def judge(source: ByteSource, policy: Policy, limits: Limits, options: Options) 
 class _Judging:
     """The one mutable thing of this stage: what was found so far."""
 
-    __slots__ = ("budget", "container", "ends", "error", "findings", "globals", "graphs", "limits", "member_infos", "opcodes", "options", "plans", "policy", "source", "suppressed", "tensor_bytes", "tensors", "used")
+    __slots__ = ("broken", "budget", "container", "ends", "error", "findings", "globals", "graphs", "limits", "member_infos", "opcodes", "options", "plans", "policy", "source", "suppressed", "tensor_bytes", "tensors", "used")
 
     def __init__(self, source: ByteSource, policy: Policy, limits: Limits, options: Options) -> None:
         self.source = source
@@ -88,6 +88,7 @@ class _Judging:
         self.graphs: list[tuple[str, bytes, ObjectGraph]] = []
         self.plans: list[Plan] = []
         self.ends: list[int] = []
+        self.broken: Finding | None = None
         self.used: set[str] = set()
         self.opcodes = self.tensors = self.tensor_bytes = 0
 
@@ -175,40 +176,43 @@ class _Judging:
         self.globals.extend(judgement.globals)
 
     def _sequence(self, container: Container) -> None:
-        """A file without an archive: legacy saves and bare pickles, one behind the other, each judged, until every byte belongs to one."""
+        """A file without an archive: legacy saves and bare pickles, one behind the other, each judged, until every byte belongs to one.
+
+        Offsets in the first count from the start of the file; those in a later one from its own start, and its `member` is called `object 2`, `object 3` ...
+        """
         end = 0
         while True:
-            start = end
+            start, number = end, len(self.ends) + 1
+            part = self.source if not start else self.source.part(start)
             try:
-                end = self._next(container, start)
+                end = start + self._object(container, part, f"object {number}" if start else None)
             except StreamError as error:
                 if not start or _has_globals(error.partial):
                     raise
-                raise StreamError(f"{self.source.size - start:,} bytes follow, and are no pickle", rule="SL207", offset=start) from error
+                raise StreamError(f"{part.size:,} bytes follow, and are no pickle", rule="SL207", offset=start) from error
             self.ends.append(end)
-            first = self.container if self.container is not None else container
-            self.container = msgspec.structs.replace(first, accounted=end)
+            self.container = msgspec.structs.replace(self.container or container, accounted=end)
             if end == self.source.size or self.options.first_only:
                 return
-            if len(self.ends) > MAX_STREAMS:
+            if number >= MAX_STREAMS:
                 raise StreamError(f"more than {MAX_STREAMS:,} pickles follow each other", rule="SL207", offset=end)
 
-    def _next(self, container: Container, start: int) -> int:
-        """One legacy save or one bare pickle; returns where it ends."""
-        source, options = self.source, self.options
-        window = Window(source, start, self.budget, options.encoding, options.errors)
+    def _object(self, container: Container, part: ByteSource, member: str | None) -> int:
+        """One legacy save or one bare pickle; returns how long it is."""
+        options = self.options
+        window = Window(part, self.budget, member, options.encoding, options.errors, LATER_WINDOW_BYTES if member else FIRST_WINDOW_BYTES)
         try:
-            if is_legacy(source.read(start, min(source.size - start, HEAD_BYTES))):
+            if is_legacy(window.data[:HEAD_BYTES]):
                 save = read_sequential(window)
-                if not start:
+                if not member:
                     self.container = save.container
-                self._judged(save.container, "", window.data, save.graph, None)
+                self._judged(save.container, member or "", window.data, save.graph, member)
                 return save.end
             graph = window.stream()
         except CheckpointError as error:
-            self._note_partial("", window.data, error)
+            self._note_partial(member or "", window.data, error)
             raise
-        self._judged(container, "", window.data, graph, None)
+        self._judged(container, member or "", window.data, graph, member)
         return graph.end
 
     # ---- what no stream refers to ---------------------------------------------------------------------------------------------------------
@@ -262,7 +266,9 @@ class _Judging:
     def _broken(self, error: CheckpointError) -> None:
         if self.error is None:
             self.error = error
-        self.findings.append(Finding(rule=error.rule, message=error.message, member=error.member, offset=error.offset))
+        finding = Finding(rule=error.rule, message=error.message, member=error.member, offset=error.offset)
+        self.broken = self.broken or finding
+        self.findings.append(finding)
 
     def _verdict(self) -> Verdict:
         verdicts = {verdict_of_error(finding.rule) for finding in self.findings if finding.level == "error"}
@@ -270,12 +276,16 @@ class _Judging:
 
     def _report(self) -> Report:
         container, policy = self.container, self.policy
-        findings = sorted(self.findings, key=lambda finding: _ORDER[finding.level])
+        verdict = self._verdict()
+        # the errors that make the verdict first, then the others; what could not be read stays in the report however long it is
+        findings = sorted(self.findings, key=lambda finding: (_ORDER[finding.level], verdict_of_error(finding.rule) != verdict))
         kept = tuple(findings[: self.limits.findings])
+        if self.broken is not None and self.broken not in kept:
+            kept = (*kept[:-1], self.broken)
         return Report(
             path=self.source.name,
             format=container.format if container is not None else "unknown",
-            verdict=self._verdict(),
+            verdict=verdict,
             policy=policy.name,
             policy_version=policy.version,
             policy_sha256=policy.sha256,

@@ -29,6 +29,7 @@ from safeload.storage.dtypes import DTYPES, STORAGE_TYPES
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # torch/serialization.py
 PROTOCOL_VERSION = 1001  # torch/serialization.py
 FIRST_WINDOW_BYTES = 1 << 20  # of the file read at first: the pickles of most models fit
+LATER_WINDOW_BYTES = 1 << 16  # the same for objects behind the first: there may be thousands, and small ones
 WINDOW_GROWTH = 8
 COUNT = Struct("<q")  # before each payload
 
@@ -42,14 +43,14 @@ class Sequential(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_sequential(window: Window) -> Sequential:
-    """The save that begins where `window` stands. Raises `StreamError`, `ContainerError`, `LimitExceeded`; offsets count from the start of the source."""
-    source, budget, start = window.source, window.budget, window.position
+    """The save at the start of the window's source. Raises `StreamError`, `ContainerError`, `LimitExceeded`; offsets count from the start of its source."""
+    source, budget = window.source, window.budget
     magic, version, info = window.stream(), window.stream(), window.stream()
     for graph in (magic, version, info):
         if graph.log:
             raise StreamError("a name stands in the header of a legacy file; no torch writes one there", rule="SL120", offset=graph.start)
     if magic.root != MAGIC_NUMBER or type(magic.root) is not int:
-        raise ContainerError("the magic number of a legacy file is missing", rule="SL120", offset=start)
+        raise ContainerError("the magic number of a legacy file is missing", rule="SL120", offset=0)
     if version.root != PROTOCOL_VERSION or type(version.root) is not int:
         raise ContainerError(f"the protocol version of a legacy file is {PROTOCOL_VERSION}, not {str(version.root)[:40]!a}", rule="SL121", offset=version.start)
     if type(info.root) is not dict:
@@ -58,14 +59,14 @@ def read_sequential(window: Window) -> Sequential:
     keys = window.stream()
     storages, end = _payloads(source, _key_list(keys), _declared(graph), keys.end, budget)
     members = {member.name: member for member in storages.values()}
-    members["object"] = Member(name="object", offset=start, size=keys.end - start, stored_size=keys.end - start, role="pickle")
+    members["object"] = Member(name="object", offset=0, size=keys.end, stored_size=keys.end, role="pickle")
     container = Container(
         format="torch.legacy",
         source=source,
         members=members,
         pickles=("object",),
         storages=storages,
-        accounted=end - start,
+        accounted=end,
         info={"protocol_version": str(PROTOCOL_VERSION)},
     )
     return Sequential(container=container, graph=graph, end=end)
@@ -74,39 +75,34 @@ def read_sequential(window: Window) -> Sequential:
 class Window:
     """The part of a file that was read so far; it grows until each pickle ends inside, so payloads of gigabytes behind them are not read."""
 
-    __slots__ = ("budget", "data", "encoding", "errors", "position", "source", "start")
+    __slots__ = ("budget", "data", "encoding", "errors", "member", "position", "source")
 
-    def __init__(self, source: ByteSource, start: int, budget: Budget, encoding: str, errors: str) -> None:
+    def __init__(self, source: ByteSource, budget: Budget, member: str | None, encoding: str, errors: str, first: int = FIRST_WINDOW_BYTES) -> None:
         self.source = source
-        self.start = start
         self.budget = budget
+        self.member = member
         self.encoding = encoding
         self.errors = errors
-        self.position = start
-        self.data = source.read(0, min(source.size, start + FIRST_WINDOW_BYTES))
+        self.position = 0
+        self.data = source.read(0, min(source.size, first))
 
     def stream(self) -> ObjectGraph:
         """The next pickle. A pickle that the window cuts is read again from its start in a larger one: only its last reading counts."""
-        position = self.position
+        limit = self.budget.limits.pickle_bytes
         while True:
             opcodes = self.budget.opcodes
             try:
-                graph = interpret(self.data, budget=self.budget, start=position, encoding=self.encoding, errors=self.errors)
+                graph = interpret(self.data, budget=self.budget, start=self.position, member=self.member, encoding=self.encoding, errors=self.errors)
             except CheckpointError as error:
-                if error.rule != "SL202" or len(self.data) == self.source.size:
+                if error.rule != "SL202" or len(self.data) == self.source.size or len(self.data) - self.position > limit:
                     raise
                 self.budget.opcodes = opcodes
-                self._grow()
+                self.data = self.source.read(0, min(self.source.size, len(self.data) * WINDOW_GROWTH, self.position + limit + 1))
             else:
+                if graph.end - self.position > limit:
+                    raise exceeded("pickle_bytes", limit, "a pickle is longer", self.member, self.position)
                 self.position = graph.end
                 return graph
-
-    def _grow(self) -> None:
-        limit = self.budget.limits.pickle_bytes
-        if len(self.data) - self.position > limit:
-            raise exceeded("pickle_bytes", limit, "the pickle is longer", None, self.position)
-        grown = self.start + (len(self.data) - self.start) * WINDOW_GROWTH
-        self.data = self.source.read(0, min(self.source.size, grown, self.position + limit + 1))
 
 
 def _key_list(graph: ObjectGraph) -> list[str]:

@@ -98,6 +98,10 @@ class ByteSource:
                     raise CheckpointError(f"{self.name} cannot be mapped: {error}", rule="SL005") from error
         return self._map
 
+    def part(self, start: int) -> ByteSource:
+        """The rest of this source from `start`, as a source of its own: an object behind another in one file. Valid as long as this one is open."""
+        return ByteSource(name=self.name, size=self.size - start, base=self.base + start, buffer=self._buffer, fd=self._fd)
+
     def sha256(self) -> str:
         """Hex digest of all bytes from `base` to the end, read in pieces."""
         import hashlib

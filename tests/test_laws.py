@@ -1,7 +1,7 @@
 """Law 1 as a check that runs: nothing in the package can turn a name from a file into something that Python looks up, imports or calls.
 
-The syntax trees of all modules are searched for the constructs that could. What legitimately needs one stands in `ALLOWED` with the reason; an entry that no longer
-matches anything fails too. import-linter holds the same line for whole modules (`pyproject.toml`).
+The syntax trees of all modules are searched for the constructs that could. What legitimately needs one stands in `ALLOWED` with the reason; an entry that
+no longer matches anything fails too. import-linter holds the same line for whole modules (`pyproject.toml`).
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ HEAVY_STDLIB = {"dataclasses", "inspect", "logging", "pathlib", "pickle", "zipfi
 
 def modules_after(code: str) -> set[str]:
     """Top names in `sys.modules` of a fresh interpreter that ran `code`, less what an interpreter has before (site hooks of the machine included)."""
-    program = f"import sys\nbefore = set(sys.modules)\n{code}\nimport json\nprint(json.dumps(sorted({{name.split('.')[0] for name in set(sys.modules) - before}})))"
+    report = "print(json.dumps(sorted({name.split('.')[0] for name in set(sys.modules) - before})))"
+    program = f"import sys\nbefore = set(sys.modules)\n{code}\nimport json\n{report}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT, timeout=120)
     return set(json.loads(done.stdout.splitlines()[-1]))
 

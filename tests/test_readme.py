@@ -68,7 +68,9 @@ def test_the_python_runs(tmp_path: Path) -> None:
     """All Python blocks as one program, in a folder that has only the examples beside it."""
     (tmp_path / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", "\n".join(blocks("python"))], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks("python"))], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "SL301 posix.mkdir hostile/data.pkl 237" in done.stdout
     assert "state_dict.embed.weight float32 (8, 4)" in done.stdout

@@ -86,7 +86,8 @@ def _run(arguments: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         complain("interrupted")
         return EXIT_NO_VERDICT
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):
+        # click turns EPIPE into SystemExit(1), and 1 means rejected here.
         _close_stdout()
         return EXIT_NO_VERDICT
     except Exception as error:

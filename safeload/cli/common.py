@@ -91,6 +91,9 @@ def refuse(error: CheckpointError | OSError, path: str) -> int:
     """Say in a few lines why a file gives nothing to show; returns the exit code."""
     if isinstance(error, PolicyRejected):
         report = error.report
+        if not report.errors:  # accepted, under a policy that loads nothing
+            complain(f"{path}: {error.message}")
+            return EXIT_REJECTED
         complain(f"{path} is rejected by policy {report.policy}:")
         for finding in report.errors[:SHORT_REASONS]:
             click.echo(f"  {finding.rule} {escape(finding.message)}", err=True)

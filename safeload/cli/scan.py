@@ -155,22 +155,21 @@ def _text(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, stream: 
     walked = Walked()
     codes: list[int] = []
     counts = {"accepted": 0, "rejected": 0, "inconclusive": 0}
-    gap = ""
+    after_block = True  # one-line verdicts stand close together, everything longer stands apart
     for target in targets(paths, exclude, walked):
         found = _read(target, plan)
         report = found if isinstance(found, Report) else found.report
         if several and not codes:
             stream.write("\n".join(wrap(policy_text(report), width, rest="    ")) + "\n")
-            gap = "\n"
         if isinstance(found, Report) and not several:
             complain(f"{report.path}: {report.findings[0].message}")
         else:
             snippets = {} if isinstance(found, Report) else snippets_of(found, shown_findings(report, full))
-            plain = report.verdict == "accepted" and not report.findings
-            stream.write((gap if several and not plain else "") + render(report, snippets, style))
+            block = report.verdict != "accepted" or bool(report.findings)
+            stream.write(("\n" if several and (block or after_block) else "") + render(report, snippets, style))
+            after_block = block
         codes.append(exit_of(report))
         counts[report.verdict] += 1
-        gap = "\n" if several and report.verdict != "accepted" else ""
     for path in walked.empty:
         complain(f"{path}: the folder holds no file to check")
         codes.append(EXIT_NOTHING)

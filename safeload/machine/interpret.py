@@ -388,6 +388,7 @@ class _Machine:
 
     def _marked(self, op: int, data: bytes, i: int, stack: list[Any], at: int, base: int) -> tuple[list[Any], int]:
         """The rare opcodes that take all objects above the last MARK."""
+        func: Global | None = None
         if op == INST:  # its name first, so that a stream that breaks right here has still named it
             member, limits = self.member, self.budget.limits
             module, i = text.line(data, i, member, at, framed=base > 0)

@@ -17,8 +17,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 from safeload.budget import exceeded
+from safeload.errors import CheckpointError
 from safeload.findings import Finding, GlobalUse
 from safeload.limits import Limits
+from safeload.machine.keys import KeyCounts, check_keys
 from safeload.machine.nodes import NODE_TYPES, Build, Call, Global, Items, ObjectGraph, PersistentId, SetItems
 from safeload.policy.aliases import canonical
 from safeload.policy.contracts import CONTRACTS, OPAQUE, Contract, fits
@@ -88,12 +90,15 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 def vet(graph: ObjectGraph, policy: Policy, *, limits: Limits, member: str | None = None, extra_opaque: frozenset[str] = frozenset()) -> Judgement:
     """Judge one stream. `extra_opaque` are names that the caller of `load` constructs himself (`constructors=`), and so are kept as records.
 
-    Raises `LimitExceeded` where the nesting is deeper than `Limits.nesting_depth`; everything else is a finding.
+    Raises nothing of the file's fault: nesting deeper than `Limits.nesting_depth` and the like are findings, too.
     """
     judge = _Judge(graph, policy, limits, member, extra_opaque)
-    judge.names()
-    judge.log()
-    judge.walk()
+    try:
+        judge.names()
+        judge.log()
+        judge.walk()
+    except CheckpointError as error:  # a limit: what was found before it still stands
+        judge.stopped(error)
     return judge.judgement()
 
 
@@ -101,8 +106,8 @@ class _Judge:
     """The one mutable thing of this stage. It also is the `Kinds` that shapes and contracts ask."""
 
     __slots__ = (
-        "_contracts", "_decisions", "_names", "_signatures", "calls", "constructors", "effects", "extra_opaque", "findings", "graph", "kinds",
-        "limits", "literals", "member", "modules", "policy", "storages", "suppressed", "uses",
+        "_contracts", "_decisions", "_names", "_signatures", "calls", "constructors", "effects", "extra_opaque", "findings", "graph", "key_counts",
+        "kinds", "limits", "literals", "member", "modules", "node_counts", "policy", "storages", "suppressed", "uses",
     )  # fmt: skip
 
     def __init__(self, graph: ObjectGraph, policy: Policy, limits: Limits, member: str | None, extra_opaque: frozenset[str]) -> None:
@@ -117,7 +122,9 @@ class _Judge:
         self.constructors: list[str | None] = [None] * len(graph.log)
         self.literals: dict[int, Any] = {}
         self.storages: dict[int, StorageId] = {}
-        self.modules: dict[int, Global] = {}  # persistent ids that stand for a module class
+        self.modules: dict[int, Global] = {}  # persistent ids and calls that stand for a class
+        self.key_counts: KeyCounts = {}
+        self.node_counts: dict[int, dict[int, int]] = {}  # index of a node, or id of a plain container -> hash of a node's value -> number of keys
         self.effects: dict[int, list[Any]] = {}  # index of a node -> the effects on it, in order
         self.uses: dict[Global, set[Use]] = {}
         self.calls: dict[Global, list[int]] = {}  # offsets of the calls of a name, the first few
@@ -228,9 +235,55 @@ class _Judge:
         problem = contract.check(args, self) if contract.check is not None else None
         if problem is not None:
             return "SL304", f"{name}: {problem}"
+        self._copied_keys(contract, call)
         if contract.copies and any(self.graph.changed_since(part, call.index) for part in _containers(args)):
             return "SL206", f"{name} is given a container that changes afterwards"
         return None
+
+    def _copied_keys(self, contract: Contract, call: Call) -> None:
+        """The keys or items that a constructor takes over from the container it is given."""
+        if not contract.copies or not call.args:
+            return
+        given = call.args[0]
+        if contract.id in ("set", "frozenset"):
+            self._keys(given, call, call.offset)
+        elif contract.id == "ordered-dict":
+            self._keys([pair[0] for pair in given if type(pair) in (list, tuple) and len(pair) == 2], call, call.offset)
+        elif type(given) is dict:
+            self._keys(list(given), call, call.offset)
+
+    def _keys(self, keys: Any, container: Any, offset: int) -> None:
+        """Find keys that have no hash, or too many of one hash, before `rebuild` would: the verdict must not depend on building anything.
+
+        The machine has checked the keys of plain containers; those given to a node, and nodes that are keys themselves, are known only here.
+        """
+        try:
+            if type(container) is Call:
+                check_keys(keys, container, self.key_counts, self.limits, self.member, offset)
+            counts = self.node_counts.setdefault(id(container), {})
+            for key in keys:
+                if type(key) in NODE_TYPES:
+                    self._node_key(key, counts, offset)
+                elif type(key) is tuple or type(key) is frozenset:
+                    for part in _parts(key):
+                        self._node_key(part, {}, offset)
+        except CheckpointError as error:
+            self._find(error.rule, error.message, offset)
+
+    def _node_key(self, node: Any, counts: dict[int, int], offset: int) -> None:
+        kind = self.kinds[node.index]
+        if kind in UNHASHABLE_KINDS:
+            self._find("SL205", f"a value of kind {kind} is used as a dict key or set item, and it has no hash", offset)
+            return
+        if node.index in self.literals:
+            hashed = hash(self.literals[node.index])
+        elif kind == "opaque" and type(node.func) is Global:  # as `OpaqueObject.__hash__` will
+            hashed = hash((self._names[node.func], tuple(arg for arg in node.args if type(arg) in _PLAIN_KEYS)))
+        else:
+            return
+        counts[hashed] = count = counts.get(hashed, 0) + 1
+        if count > self.limits.equal_hash_keys:
+            raise exceeded("equal_hash_keys", self.limits.equal_hash_keys, "a container holds more keys with one hash", self.member, offset)
 
     def _plain(self, value: Any) -> Any:
         """An argument as plain data: nodes that stand for an immutable value become it, others stay what no literal accepts."""
@@ -243,12 +296,14 @@ class _Judge:
         return contract.produces not in _TENSOR_FAMILY and self.policy.keeps(self._names[func])
 
     def _opaque(self, call: Call) -> None:
+        self.literals.pop(call.index, None)  # it may have been judged a plain value before items or a state showed otherwise
         self.constructors[call.index] = "opaque"
         self.kinds[call.index] = "opaque"
 
     def _reconstructed(self, call: Call) -> None:
         """`copyreg._reconstructor(cls, object, None)` means a NEWOBJ of `cls`: judge it as one."""
         cls = call.args[0]
+        self.modules[call.index] = cls  # what is said about the call holds for the class
         self.uses[cls].add("new")
         contract, decision = self._contracts.get(cls), self._decisions[cls]
         if decision.kind == "opaque":
@@ -324,20 +379,32 @@ class _Judge:
         problem = self._effect_misfit(effect, contract, target)
         if problem is None:
             return
-        func = target.func if type(target.func) is Global else None
+        func = self._class_of(target)
         if func is not None and self._opaque_instead(func, contract):
             self._opaque(target)
         else:
             self._find("SL305", problem, effect.offset, global_=func)
 
+    def _class_of(self, target: Call) -> Global | None:
+        """The name that a call instantiates: its callee, or the class that a module id or `copyreg._reconstructor` stands for."""
+        stands_for = self.modules.get(target.index) or self.modules.get(target.func.index)
+        if stands_for is not None:
+            return stands_for
+        return target.func if isinstance(target.func, Global) else None
+
     def _effect_misfit(self, effect: Build | Items | SetItems, contract: Contract, target: Call) -> str | None:
-        what = self._names[target.func] if type(target.func) is Global else contract.id
+        func = self._class_of(target)
+        what = self._names[func] if func is not None else contract.id
         if type(effect) is not Build:
+            if type(effect) is SetItems:
+                self._keys(effect.pairs[::2], target, effect.offset)
+            elif effect.kind == "add":  # type: ignore[union-attr]
+                self._keys(effect.items, target, effect.offset)  # type: ignore[union-attr]
             kind = "set" if type(effect) is SetItems else effect.kind  # type: ignore[union-attr]
             return None if kind in contract.items else f"{what} does not take items ({kind})"
-        if type(target.func) is Global:
-            self.uses[target.func].add("build")
-            decision = self._decisions[target.func]
+        if func is not None:
+            self.uses[func].add("build")
+            decision = self._decisions[func]
             if isinstance(decision.entry, Allow) and "build" not in decision.entry.uses:
                 return f"{what} is given a state, which its entry does not permit"
         if contract.state is None:
@@ -363,6 +430,8 @@ class _Judge:
                 if children is None:
                     continue
                 seen.add(id(value))
+                if kind is dict or kind is set or kind is frozenset:
+                    self._keys(value, value, 0)
                 stack.append(children)
                 if len(stack) > limit + 1:
                     raise exceeded("nesting_depth", limit, "the objects nest deeper", self.member, getattr(value, "offset", None))
@@ -428,6 +497,10 @@ class _Judge:
             )
         return Judgement(vetted=vetted, findings=tuple(findings), suppressed=self.suppressed, globals=uses)
 
+    def stopped(self, error: CheckpointError) -> None:
+        """Keep what ended the judging, whatever the number of findings."""
+        self.findings.append(Finding(rule=error.rule, message=error.message, member=error.member, offset=error.offset))
+
     def _forbidden(self, node: Global, decision: Decision) -> None:
         name, policy = self._names[node], self.policy.name
         calls = self.calls[node]
@@ -473,12 +546,28 @@ class _Judge:
         )
 
 
+_PLAIN_KEYS = frozenset({str, int, bool, bytes, float, type(None)})
+UNHASHABLE_KINDS = frozenset(
+    {"ordered-dict", "counter", "default-dict", "attribute-dict", "deque", "set", "bytearray", "namespace", "ndarray", "tensor", "parameter", "slice"}
+)
 _WALKED = frozenset({dict, list, tuple, set, frozenset, Call})
 _CLASS_KINDS = frozenset({"tensor-class", "parameter-class", "numpy-dtype-class"})
 _TENSOR_FAMILY = frozenset({"tensor", "parameter", "sparse-tensor", "quantized-tensor", "nested-tensor", "storage"})
 _FLAT = frozenset(
     contract.id for contract in CONTRACTS.values() if contract.literal is not None or (contract.produces in _TENSOR_FAMILY and contract.id != "parameter-with-state")
 )
+
+
+def _parts(key: Any) -> list[Any]:
+    """The nodes within a key; its size was bounded by `check_keys`."""
+    found, pending = [], [key]
+    while pending:
+        for part in pending.pop():
+            if type(part) is tuple or type(part) is frozenset:
+                pending.append(part)
+            elif type(part) in NODE_TYPES:
+                found.append(part)
+    return found
 
 
 def _kind_of_name(contract: Contract) -> str:

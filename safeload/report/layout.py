@@ -38,8 +38,11 @@ def wrap(text: str, width: int, *, first: str = "", rest: str = "", by: str = " 
     lines: list[str] = []
     line = first
     empty = True
-    for word in text.split(by):
-        if not empty and len(line) + len(by) + len(word) > width:
+    words = text.split(by)
+    mark = len(by.rstrip())  # what of `by` stays at the end of a line
+    for number, word in enumerate(words):
+        tail = mark if number < len(words) - 1 else 0
+        if not empty and len(line) + len(by) + len(word) + tail > width:
             lines.append(line + by)
             line, empty = rest, True
         while len(line) + len(word) > width:

@@ -44,7 +44,7 @@ def stanza(report: Report) -> list[str]:
     if groups is None:
         return []
     lines = [
-        f"# {SUGGESTED_FILE}: {report.policy}, and these names as inert records.",
+        f"# {SUGGESTED_FILE}: {report.policy}, and inert records for the names below.",
         "schema  = 1",
         'name    = "my-policy"',
         'version = "1"',
@@ -61,11 +61,11 @@ def stanza(report: Report) -> list[str]:
     return lines
 
 
-def how_to_use(report: Report, shown_path: str) -> list[str]:
-    """The commands that go with the stanza, and the shipped policy that needs no file."""
+def how_to_use(report: Report, shown_path: str, literal: str) -> list[str]:
+    """The commands that go with the stanza, and the shipped policy that needs no file; the path as a word of a shell and as a Python literal."""
     lines = [f"$ safeload scan --policy {SUGGESTED_FILE} {shown_path}"]
     if inspect_may_help(report):
-        lines += [inspect_command(shown_path), '>>> safeload.load("FILE", policy="inspect")']
+        lines += [inspect_command(shown_path), f'>>> safeload.load({literal}, policy="inspect")']
     return lines
 
 
@@ -110,7 +110,7 @@ def _by_capability(uses: tuple[GlobalUse, ...]) -> dict[str, list[str]] | None:
 
 
 def _names(names: list[str]) -> list[str]:
-    if len(names) == 1:
+    if len(names) == 1 and len(names[0]) <= 56:  # what fits on the line in 80 columns
         return [f'globals    = ["{names[0]}"]']
     return ["globals    = [", *(f'    "{name}",' for name in names), "]"]
 

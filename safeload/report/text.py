@@ -15,6 +15,7 @@ from safeload.escape import escape
 from safeload.findings import BY_CODE, Finding, Report
 from safeload.machine.listing import Line
 from safeload.policy.aliases import canonical_name
+from safeload.policy.resolve import load_policy
 from safeload.report.layout import DEFAULT_WIDTH, columns, cut, cut_middle, plural, wrap
 from safeload.report.snippets import Snippets
 from safeload.report.stanza import denied, how_to_use, inspect_command, inspect_may_help, left_out, stanza, unlisted
@@ -64,7 +65,7 @@ def render(report: Report, snippets: Snippets | None = None, style: Style | None
         lines += [f"and {plural(rest, 'more error')}{'' if style.full is None else ' (--all shows them)'}", ""]
     lines += _notes(report, style)
     if report.verdict != "accepted":
-        lines += _names(report, style)
+        lines += _names(report, {finding.global_name for finding in shown}, style)
         if style.advise:
             lines += _advice(report, style)
     lines += verdict_lines(report, style)
@@ -128,6 +129,7 @@ def _listing(lines: tuple[Line, ...], finding: Finding, style: Style) -> list[st
         return []
     wide = max(len(line.name) for line in lines)
     digits = max(4, *(len(f"{line.offset:x}") for line in lines))
+    literals = max((len(line.argument) for line in lines if line.effect == "literal"), default=0)
     out: list[str] = []
     for line in lines:
         head = f" 0x{line.offset:0{digits}x}  {line.name.ljust(wide)}  "
@@ -135,7 +137,7 @@ def _listing(lines: tuple[Line, ...], finding: Finding, style: Style) -> list[st
         remark = "argument" if line.effect == "literal" else ""
         if line.offset != finding.offset:
             room = style.width - len(head) - (len(remark) + 2 if remark else 0)
-            out.append(f"{head}{cut(text, room).ljust(min(room, 24)) + '  ' + remark if remark else cut(text, room)}".rstrip())
+            out.append(f"{head}{cut(text, room).ljust(min(room, literals)) + '  ' + remark if remark else cut(text, room)}".rstrip())
             continue
         arrow = f"<- {_consequence(finding, line)}"
         if len(head) + len(text) + 2 + len(arrow) <= style.width:
@@ -154,8 +156,14 @@ def _consequence(finding: Finding, line: Line) -> str:
         return "here"
     if line.effect == "lookup":
         return "would be imported here"
-    known = CONSEQUENCES.get(finding.capability or "")
-    return known or "would be imported and called here"
+    return CONSEQUENCES.get(_capability(finding)) or "would be imported and called here"
+
+
+def _capability(finding: Finding) -> str:
+    """The finding's own, or, for a name without an entry, what policy `inspect` knows of it."""
+    if finding.entry is None and finding.rule == "SL301" and finding.global_name is not None:
+        return load_policy("inspect").decide(canonical_name(finding.global_name)).capability
+    return finding.capability or "unknown"
 
 
 def _details(finding: Finding, report: Report) -> list[str]:
@@ -164,7 +172,8 @@ def _details(finding: Finding, report: Report) -> list[str]:
         if finding.entry is not None:
             out.append(f'capability {finding.capability}, denied by entry "{finding.entry}"; no policy that extends it can allow it')
         else:
-            out.append("capability unknown, no entry")
+            known = _capability(finding)
+            out.append("capability unknown, no entry" if known == "unknown" else f"capability {known} by what policy inspect knows, no entry")
     elif finding.entry is not None:
         out.append(f'capability {finding.capability}, entry "{finding.entry}"')
     unread = _unread(finding, report)
@@ -205,7 +214,6 @@ def _notes(report: Report, style: Style) -> list[str]:
         for finding in some:
             label = f"{finding.level}[{BY_CODE[rule].name}]"
             out += wrap(f"{label} {escape(finding.message, MAX_MESSAGE)}", style.width, rest="    ")
-            out[-1] += ""
         if len(findings) > len(some):
             out.append(f"    and {plural(len(findings) - len(some), 'more note')} of this kind")
     return [*out, ""] if out else []
@@ -214,16 +222,14 @@ def _notes(report: Report, style: Style) -> list[str]:
 # ---- names ------------------------------------------------------------------------------------------------------------------------------
 
 
-def _names(report: Report, style: Style) -> list[str]:
-    """All names that stand against the file, in two tables: those without an entry, those with one that denies them."""
+def _names(report: Report, shown: set[str | None], style: Style) -> list[str]:
+    """All names that stand against the file, in two tables: those that an entry denies, those without one. A few that are `shown` in full need none."""
     out: list[str] = []
-    if len(unlisted(report)) + len(denied(report)) < 2:
-        return out
     for uses, title in (
         (denied(report), f"denied by policy {report.policy} for good"),
         (unlisted(report), f"listed by no entry of policy {report.policy}"),
     ):
-        if not uses:
+        if len(uses) <= FULL_FINDINGS and all(use.global_name in shown for use in uses):
             continue
         some = uses if style.full is None else uses[:TABLE_ROWS]
         rows = [("count", "name", "used as", "first at")]
@@ -233,7 +239,7 @@ def _names(report: Report, style: Style) -> list[str]:
             rows.append((f"{use.count:,}", escape(canonical_name(use.global_name), MAX_MESSAGE), f"{what}: {use.capability}" if use.entry else what, place))
         room = style.width - 2 - 6 - max(len(row[0]) for row in rows) - max(len(row[2]) for row in rows) - max(len(row[3]) for row in rows)
         fitted = [(count, cut_middle(name, max(room, 16)), what, place) for count, name, what, place in rows]
-        out += [f"{plural(len(uses), 'name')} {title}:", *columns(fitted, right=frozenset({0, 3}))]
+        out += [*wrap(f"{plural(len(uses), 'name')} {title}:", style.width), *columns(fitted, right=frozenset({0, 3}))]
         if len(uses) > len(some):
             out.append(f"  and {plural(len(uses) - len(some), 'more name')} (--all shows them)")
         out.append("")
@@ -244,8 +250,10 @@ def _advice(report: Report, style: Style) -> list[str]:
     """The stanza and how to use it, or why there is none."""
     toml = stanza(report)
     if toml:
-        intro = f"If you know where the file comes from: a policy that keeps {'these names' if len(unlisted(report)) > 1 else 'this name'} as inert records."
-        commands = how_to_use(report, _argument(report.path, "FILE"))
+        kept = "these names as inert records" if len(unlisted(report)) > 1 else "this name as an inert record"
+        intro = f"If you know where the file comes from, a policy that keeps {kept}:"
+        literal = repr(report.path) if _argument(report.path, "") else '"FILE"'
+        commands = how_to_use(report, _argument(report.path, "FILE"), literal)
         return [*wrap(intro, style.width), "", *(f"    {line}" if line else "" for line in toml), "", *(f"    {line}" for line in commands), ""]
     reason = left_out(report)
     out = [*wrap(reason, style.width), ""] if reason else []
@@ -267,7 +275,8 @@ def verdict_lines(report: Report, style: Style) -> list[str]:
     parts = [f"{subject}: {first}", f"{report.bytes_accounted:,} of {report.bytes_total:,} bytes accounted for"]
     if not style.named:
         parts.append(policy_text(report))
-    lines = wrap("; ".join(parts), style.width, rest="    ", by="; ")
+    clauses = "; " if all(len(part) < style.width - 5 for part in parts) else " "
+    lines = wrap("; ".join(parts), style.width, rest="    ", by=clauses)
     lines[0] = style.paint(verdict, verdict) + lines[0][len(verdict) :]
     if verdict == "accepted" and report.has_opaque:
         count = sum(use.decision == "opaque" for use in report.globals)

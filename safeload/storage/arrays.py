@@ -23,6 +23,7 @@ FLEXIBLE = "SUVa"
 TIMES = "Mm"
 MAX_ITEM_BYTES = 1 << 31
 MAX_DTYPE_DEPTH = 16
+MAX_EMPTY_ITEMS = 1 << 20  # elements of an array whose items have no bytes: nothing in the file pays for them, and every loop would walk them
 TIME_UNITS = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as", "generic"})
 DTYPE_CLASSES = {
     "BoolDType": "b1", "Int8DType": "i1", "Int16DType": "i2", "Int32DType": "i4", "Int64DType": "i8",
@@ -170,7 +171,7 @@ def record(dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes
     for length in shape:
         needed *= length
         padded *= max(length, 1)
-    if padded >= 1 << 62:
+    if padded >= 1 << 62 or (not dtype.itemsize and padded > MAX_EMPTY_ITEMS):
         raise BadArray("the shape is larger than any array")
     if needed != len(data):
         raise BadArray(f"an array of {needed:,} bytes is given {len(data):,}")

@@ -248,21 +248,37 @@ def _quantized(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> Quanti
     if values.dtype.family != "quantized":
         raise p.error(f"a quantised tensor holds {values.dtype.name}", "SL406", at)
     if len(args) == 8:  # torch 1.2: scale and zero point stand as arguments
-        return QuantizedRecord(values=values, scheme="per_tensor_affine", scale=float(args[4]), zero_point=args[5], axis=None)
+        return QuantizedRecord(values=values, scheme="per_tensor_affine", scale=_number(p, args[4], at), zero_point=_whole(p, args[5], at), axis=None)
     quantizer = args[4]
     scheme = quantizer[0].name
     if len(quantizer) == 3:
         if scheme not in ("per_tensor_affine", "per_tensor_symmetric"):
             raise p.error(f"the quantisation scheme {scheme[:40]!a} takes an axis", "SL406", at)
-        return QuantizedRecord(values=values, scheme=scheme, scale=float(quantizer[1]), zero_point=quantizer[2], axis=None)
+        return QuantizedRecord(values=values, scheme=scheme, scale=_number(p, quantizer[1], at), zero_point=_whole(p, quantizer[2], at), axis=None)
     scales, zero_points, axis = quantizer[1:]
     if not scheme.startswith("per_channel") or not 0 <= axis < len(values.shape):
         raise p.error(f"a tensor of {len(values.shape)} dimensions is quantised along axis {axis} ({scheme[:40]!a})", "SL405", at)
     for part in (scales, zero_points):
         count = len(part) if type(part) is list else p.tensor(part, at).shape
-        if count not in (values.shape[axis], (values.shape[axis],)) or (type(part) is list and not all(type(item) in (int, float) for item in part)):
+        if type(part) is list:
+            for item in part:
+                _number(p, item, at)
+        if count not in (values.shape[axis], (values.shape[axis],)):
             raise p.error(f"{values.shape[axis]} channels need as many scales and zero points", "SL405", at)
     return QuantizedRecord(values=values, scheme=scheme, scale=scales, zero_point=zero_points, axis=axis)
+
+
+def _number(p: _Prover, value: Any, at: int) -> float:
+    """A scale: a float, or an int that is one."""
+    if type(value) is float or (type(value) is int and -(1 << 63) <= value < 1 << 63):
+        return float(value)
+    raise p.error("the scale of a quantised tensor is no number that torch holds", "SL405", at)
+
+
+def _whole(p: _Prover, value: Any, at: int) -> Any:
+    """A zero point: an int of 64 bits; float for the float_qparams types."""
+    _number(p, value, at)
+    return value
 
 
 def _sparse(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> SparseRecord:

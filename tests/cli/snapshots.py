@@ -1,7 +1,7 @@
 """What a person sees, held in files: `check("name", text)` compares with `tests/cli/snapshots/name.txt`.
 
-`SAFELOAD_UPDATE_SNAPSHOTS=1 pytest tests/cli` writes them anew; look at the difference before it is committed. Digests of policies are masked, because they change with
-every entry of a shipped policy.
+`SAFELOAD_UPDATE_SNAPSHOTS=1 pytest tests/cli` writes them anew; look at the difference before it is committed. Digests and versions of policies are masked,
+because they change with every entry of a shipped policy.
 """
 
 from __future__ import annotations

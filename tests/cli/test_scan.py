@@ -137,7 +137,8 @@ def test_a_folder(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "code"), [(["plain"], 0), (["plain", "page"], 2), (["plain", "page", "evil"], 1), (["plain", "nothing"], 3), (["page", "nothing"], 2), (["nothing"], 3), ([], 3)]
+    ("names", "code"),
+    [(["plain"], 0), (["plain", "page"], 2), (["plain", "page", "evil"], 1), (["plain", "nothing"], 3), (["page", "nothing"], 2), (["nothing"], 3), ([], 3)],
 )
 def test_the_worst_decides(here: Path, names: list[str], code: int) -> None:
     (here / "nothing").mkdir()
@@ -196,12 +197,28 @@ def test_output_goes_to_the_file_and_nowhere_else(here: Path) -> None:
     assert unwritable.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--policy", "nope", "x"], ["--policy", "missing.toml", "x"], ["--format", "xml", "x"], ["--encoding", "klingon", "x"], ["--wat"]])
+USAGE = [["--policy", "nope", "x"], ["--policy", "missing.toml", "x"], ["--format", "xml", "x"], ["--encoding", "klingon", "x"], ["--wat"]]
+
+
+@pytest.mark.parametrize("arguments", USAGE)
 def test_wrong_usage_is_2_without_a_traceback(here: Path, arguments: list[str]) -> None:
     outcome = run("scan", *arguments)
     assert outcome.code == 2
     assert outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_a_bug_of_ours_is_one_line_and_no_verdict(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "plain.pt").write_bytes(PLAIN)
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("boom\x1b[31m")
+
+    monkeypatch.setattr("safeload.api.read", broken)
+    outcome = run("scan", "plain.pt")
+    assert outcome.code == 2
+    assert outcome.err.startswith("safeload: internal error, please report it: RuntimeError: boom\\x1b[31m (test_scan.py:")
+    assert outcome.err.count("\n") == 1
 
 
 def test_version_and_help(here: Path) -> None:

@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = [str(Path(__file__).resolve().parents[at]) for at in (1, 2)]
 
 import safeload
 from corpus.manifest import Entry, entries
@@ -26,7 +26,11 @@ from safeload.errors import CheckpointError
 POLICIES = ("checkpoint", "inspect")
 WATCHED = ("import", "exec", "compile", "open", "marshal.", "pickle.", "subprocess.", "os.", "ctypes.", "socket.", "shutil.", "code.", "mmap.", "sys.settrace")
 # What safeload imports inside functions, whatever the file says. Names that files choose (argparse, sklearn, posix ...) are not among them, and must not be.
-OWN_LAZY_IMPORTS = ("datetime", "decimal", "fractions", "pathlib", "uuid", "zlib", "collections", "encodings.latin_1", "encodings.ascii", "encodings.utf_8", "numpy", "ml_dtypes")
+# The codecs are those of the opcodes (UNICODE is raw-unicode-escape) and of `encoding=`, which the caller chooses.
+OWN_LAZY_IMPORTS = (
+    "collections", "datetime", "decimal", "fractions", "ml_dtypes", "numpy", "pathlib", "uuid", "zlib",
+    "encodings.ascii", "encodings.latin_1", "encodings.raw_unicode_escape", "encodings.unicode_escape", "encodings.utf_8",
+)  # fmt: skip
 NEEDS_OTHERS = ("safeload.cupy", "safeload.torch", "safeload.cli", "safeload.report", "safeload.placement.cupy_backend")
 
 armed = False
@@ -50,7 +54,8 @@ def warm_up() -> None:
             importlib.import_module(module.name)
     for name in OWN_LAZY_IMPORTS:
         importlib.import_module(name)
-    safeload.load(_first_state_dict(), "cpu")
+    for policy in POLICIES:  # reads the policy files, too
+        safeload.load(_first_state_dict(), "cpu", policy=policy)
 
 
 def _first_state_dict() -> bytes:

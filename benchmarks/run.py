@@ -1,0 +1,75 @@
+"""`python -m benchmarks`: write the workloads, check that all loaders agree, measure them in turn, print the tables.
+
+Contestants of a contest take turns, each run in a fresh process, so that what the machine does meanwhile hits all of them alike. Every file is read
+once by the check, so all start from a warm page cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from .check import check
+from .contests import Contest, contests
+from .measure import Failed, Sample, Summary, run, summary
+from .table import table
+from .workloads import write
+
+PACKAGES = ("safeload", "numpy", "torch", "safetensors", "picklescan")
+
+
+def main() -> None:
+    """Read the options and run all contests."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
+    parser.add_argument("--runs", type=int, default=7, help="fresh processes for each contestant (default 7)")
+    parser.add_argument("--megabytes", type=int, default=100, help="size of the 300 tensors together (default 100)")
+    parser.add_argument("--only", default="", help="run only contests whose title contains this")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write(Path(folder), options.megabytes)
+        print(heading(options.runs, options.megabytes), flush=True)
+        print(f"\nEqual results: {check(paths):,} values compared.\n", flush=True)
+        for contest in contests(paths):
+            if options.only in contest.title:
+                print(table(contest, measured(contest, options.runs)) + "\n", flush=True)
+
+
+def measured(contest: Contest, runs: int) -> dict[str, Summary]:
+    """All contestants, in turn. One that fails is named on stderr and left out."""
+    samples: dict[str, list[Sample]] = {contestant.label: [] for contestant in contest.contestants}
+    for _ in range(runs):
+        for contestant in contest.contestants:
+            try:
+                samples[contestant.label].append(run(contestant.command, accepts=contestant.accepts))
+            except Failed as error:
+                print(f"{contestant.label}: {error}", file=sys.stderr)
+    return {label: summary(found, inside=contest.inside) for label, found in samples.items() if found}
+
+
+def heading(runs: int, megabytes: int) -> str:
+    """When, where, and with what."""
+    versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    machine = f"{platform.system()} {platform.machine()}, {_cpus()} CPUs, Python {platform.python_version()}"
+    return f"## {date.today().isoformat()}: {machine}\n\n{versions}. {runs} processes for each contestant, taking turns; 300 tensors of {megabytes} MB together."
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _cpus() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""An audit hook that turns any look outside into a failure: while `armed()`, importing, opening, compiling or starting anything is a `Violation`.
+
+CPython raises these events before it acts, so the act itself is stopped. `Violation` is a `BaseException`: no handler of the code under test may swallow it,
+and it is raised again on leaving, for the case that one did. An audit hook cannot be taken out again; unarmed it costs one look at a flag.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+EVENTS = frozenset(
+    {
+        *("import", "exec", "compile", "open", "marshal.loads", "code.__new__", "function.__new__", "pickle.find_class"),
+        *("os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile", "subprocess.Popen", "pty.spawn"),
+        *("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown", "os.putenv", "os.listdir", "os.scandir"),
+        *("shutil.rmtree", "shutil.copyfile", "shutil.move", "tempfile.mkstemp", "tempfile.mkdtemp", "glob.glob", "webbrowser.open", "urllib.Request"),
+    }
+)
+PREFIXES = ("socket.", "ctypes.", "ftplib.", "smtplib.", "imaplib.", "poplib.", "telnetlib.", "http.", "sqlite3.", "winreg.")
+
+
+class Violation(BaseException):
+    """Reading data reached outside."""
+
+
+_armed = False
+_installed = False
+_seen: list[str] = []
+
+
+def _hook(event: str, args: tuple[object, ...]) -> None:
+    global _armed
+    if _armed and (event in EVENTS or event.startswith(PREFIXES)):
+        _armed = False  # the traceback of the failure opens source files
+        _seen.append(f"{event} {args!r:.200}")
+        raise Violation(_seen[-1])
+
+
+@contextmanager
+def armed() -> Iterator[None]:
+    """No event of `EVENTS` may happen inside."""
+    global _armed, _installed
+    if not _installed:
+        sys.addaudithook(_hook)
+        _installed = True
+    _seen.clear()
+    _armed = True
+    try:
+        yield
+    finally:
+        _armed = False
+    if _seen:
+        raise Violation(_seen[0])

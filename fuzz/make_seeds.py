@@ -1,0 +1,175 @@
+"""Listings become the seeds of the fuzz targets: one small file for each thing that the library understands, and for each that it refuses by name.
+
+Run `python -m fuzz.make_seeds` from the repository's root to write them again; they are the same bytes every time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fuzz.zips import repack
+from safeload.opcodes.assemble import assemble
+
+SEEDS = Path(__file__).parent / "seeds"
+
+STORAGE = """
+MARK
+BINUNICODE 'storage'
+GLOBAL torch {kind}
+BINUNICODE '{key}'
+BINUNICODE 'cpu'
+BININT1 {numel}
+TUPLE
+BINPERSID
+"""
+
+
+def storage(kind: str = "FloatStorage", key: str = "0", numel: int = 6) -> str:
+    """The persistent id of a storage."""
+    return STORAGE.format(kind=kind, key=key, numel=numel)
+
+
+def tensor(kind: str = "FloatStorage", key: str = "0", numel: int = 6, shape: str = "BININT1 2\nBININT1 3\nTUPLE2", stride: str = "BININT1 3\nBININT1 1\nTUPLE2") -> str:
+    """A dense tensor, as `_rebuild_tensor_v2` gets it."""
+    hooks = "GLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE"
+    return f"GLOBAL torch._utils _rebuild_tensor_v2\nMARK{storage(kind, key, numel)}BININT1 0\n{shape}\n{stride}\nNEWFALSE\n{hooks}\nTUPLE\nREDUCE\n"
+
+
+def flat(kind: str, key: str, numel: int) -> str:
+    """A tensor of one dimension."""
+    return tensor(kind, key, numel, f"BININT1 {numel}\nTUPLE1", "BININT1 1\nTUPLE1")
+
+
+DTYPE = "GLOBAL numpy dtype\nBINUNICODE 'f4'\nNEWFALSE\nNEWTRUE\nTUPLE3\nREDUCE\nMARK\nBININT1 3\nBINUNICODE '<'\nNONE\nNONE\nNONE\nBININT -1\nBININT -1\nBININT1 0\nTUPLE\nBUILD\n"
+LATIN1 = "GLOBAL _codecs encode\nBINUNICODE '{text}'\nBINUNICODE 'latin1'\nTUPLE2\nREDUCE\n"
+
+STREAMS: dict[str, str] = {  # bare pickles: name -> listing without PROTO and STOP
+    "plain-2": "EMPTY_DICT\nBINPUT 0\nMARK\nBINUNICODE 'a'\nBININT1 1\nBINUNICODE 'b'\nEMPTY_LIST\nMARK\nBINFLOAT 1.5\nNONE\nNEWTRUE\nAPPENDS\nSETITEMS\n",
+    "plain-0": "MARK\nDICT\nPUT 0\nSTRING 'a'\nINT 1\nSETITEM\nUNICODE 'b'\nMARK\nFLOAT 1.5\nLONG 5\nLIST\nSETITEM\nGET 0\nPOP\n",
+    "plain-5": "FRAME 24\nEMPTY_SET\nMEMOIZE\nMARK\nBININT1 1\nSHORT_BINUNICODE 'ab'\nADDITEMS\nPOP\nBYTEARRAY8 b'xyz'\n",
+    "numbers": "MARK\nLONG1 -300\nLONG4 5\nBININT2 500\nBININT -5\nBINFLOAT 2.5\nSHORT_BINBYTES b'a'\nBINBYTES b'b'\nBINBYTES8 b'c'\nBINUNICODE8 'd'\nSHORT_BINSTRING 'e'\nBINSTRING 'f'\nTUPLE\n",
+    "sets": "MARK\nBININT1 1\nMARK\nBININT1 2\nFROZENSET\nBININT1 3\nTUPLE2\nFROZENSET\n",
+    "memo": "EMPTY_LIST\nLONG_BINPUT 7\nDUP\nLONG_BINGET 7\nTUPLE3\n",
+    "cycle": "EMPTY_LIST\nBINPUT 0\nBINGET 0\nAPPEND\n",
+    "ordered": "GLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nBINUNICODE 'a'\nBININT1 1\nSETITEM\nEMPTY_DICT\nBINUNICODE '_metadata'\nEMPTY_DICT\nSETITEM\nBUILD\n",
+    "defaultdict": "GLOBAL collections defaultdict\nGLOBAL builtins list\nTUPLE1\nREDUCE\nBINUNICODE 'a'\nEMPTY_LIST\nSETITEM\n",
+    "deque": "GLOBAL collections deque\nEMPTY_TUPLE\nREDUCE\nMARK\nBININT1 1\nBININT1 2\nAPPENDS\n",
+    "set-call": "GLOBAL builtins set\nEMPTY_LIST\nBININT1 1\nAPPEND\nTUPLE1\nREDUCE\n",
+    "latin1": LATIN1.format(text="abc"),
+    "complex": "GLOBAL builtins complex\nBINFLOAT 1.0\nBINFLOAT 2.0\nTUPLE2\nREDUCE\n",
+    "namespace": "GLOBAL argparse Namespace\nEMPTY_TUPLE\nNEWOBJ\nEMPTY_DICT\nBINUNICODE 'lr'\nBINFLOAT 0.1\nSETITEM\nBUILD\n",
+    "reconstructor": "GLOBAL copy_reg _reconstructor\nMARK\nGLOBAL argparse Namespace\nGLOBAL __builtin__ object\nNONE\nTUPLE\nREDUCE\nMARK\nDICT\nBUILD\n",
+    "datetime": "GLOBAL datetime datetime\n" + LATIN1.format(text="\\x07\\xe8\\x01\\x02\\x03\\x04\\x05\\x00\\x00\\x06") + "TUPLE1\nREDUCE\n",
+    "path": "GLOBAL pathlib PosixPath\nBINUNICODE 'a'\nBINUNICODE 'b'\nTUPLE2\nREDUCE\n",
+    "uuid": "GLOBAL uuid UUID\nEMPTY_TUPLE\nNEWOBJ\nEMPTY_DICT\nBINUNICODE 'int'\nLONG1 12345678901234567890\nSETITEM\nBUILD\n",
+    "fraction": "GLOBAL fractions Fraction\nBINUNICODE '1/3'\nTUPLE1\nREDUCE\n",
+    "decimal": "GLOBAL decimal Decimal\nBINUNICODE '1.5'\nTUPLE1\nREDUCE\n",
+    "numpy-scalar": "GLOBAL numpy._core.multiarray scalar\n" + DTYPE + "SHORT_BINBYTES b'\\x00\\x00\\x80?'\nTUPLE2\nREDUCE\n",
+    "numpy-array": "GLOBAL numpy._core.multiarray _reconstruct\nGLOBAL numpy ndarray\nBININT1 0\nTUPLE1\nSHORT_BINBYTES b'b'\nTUPLE3\nREDUCE\nMARK\nBININT1 1\nBININT1 2\nTUPLE1\n"
+    + DTYPE
+    + "NEWFALSE\nSHORT_BINBYTES b'abcdefgh'\nTUPLE\nBUILD\n",
+    "numpy-frombuffer": "GLOBAL numpy._core.numeric _frombuffer\nMARK\nBYTEARRAY8 b'abcdefgh'\n" + DTYPE + "BININT1 2\nTUPLE1\nBINUNICODE 'C'\nTUPLE\nREDUCE\n",
+    "torch-names": "MARK\nGLOBAL torch float32\nGLOBAL torch Size\nMARK\nBININT1 2\nTUPLE\nTUPLE1\nREDUCE\nGLOBAL torch device\nBINUNICODE 'cuda'\nBININT1 1\nTUPLE2\nREDUCE\nTUPLE\n",
+    "opaque": "GLOBAL my.module Class\nEMPTY_TUPLE\nNEWOBJ\nEMPTY_DICT\nBINUNICODE 'x'\nBININT1 1\nSETITEM\nBUILD\n",
+    "opaque-items": "GLOBAL my.module List\nEMPTY_TUPLE\nREDUCE\nMARK\nBININT1 1\nAPPENDS\nMARK\nBINUNICODE 'k'\nBININT1 2\nSETITEMS\n",
+    "enum": "GLOBAL builtins getattr\nGLOBAL my.module Color\nBINUNICODE 'RED'\nTUPLE2\nREDUCE\n",
+    "inst": "MARK\nBININT1 1\nINST my.module Class\n",
+    "obj": "MARK\nGLOBAL my.module Class\nBININT1 1\nOBJ\n",
+    "newobj-ex": "GLOBAL my.module Class\nEMPTY_TUPLE\nEMPTY_DICT\nBINUNICODE 'k'\nBININT1 1\nSETITEM\nNEWOBJ_EX\n",
+    "stack-global": "SHORT_BINUNICODE 'my.module'\nMEMOIZE\nSHORT_BINUNICODE 'Class'\nMEMOIZE\nSTACK_GLOBAL\nMEMOIZE\nEMPTY_TUPLE\nREDUCE\n",
+    "denied": "GLOBAL posix system\nBINUNICODE 'true'\nTUPLE1\nREDUCE\n",
+    "popped": "GLOBAL posix system\nBINUNICODE 'true'\nTUPLE1\nREDUCE\nPOP\nEMPTY_DICT\n",
+    "ext": "EXT1 1\nEMPTY_TUPLE\nREDUCE\n",
+    "buffer": "NEXT_BUFFER\nREADONLY_BUFFER\n",
+    "persid": "PERSID 0\n",
+}
+
+FILES: dict[str, tuple[str, dict[bytes, bytes]]] = {  # torch zips: name -> listing of data.pkl, storages
+    "dict": ("EMPTY_DICT\nBINUNICODE 'w'\n" + tensor() + "SETITEM\n", {b"0": bytes(24)}),
+    "shared": ("EMPTY_LIST\nMARK\n" + tensor() + flat("FloatStorage", "0", 6) + "APPENDS\n", {b"0": bytes(range(24))}),
+    "bfloat16": (flat("BFloat16Storage", "0", 4), {b"0": bytes(8)}),
+    "complex": (flat("ComplexFloatStorage", "0", 2), {b"0": bytes(16)}),
+    "bool": (flat("BoolStorage", "0", 3), {b"0": b"\0\1\1"}),
+    "parameter": ("GLOBAL torch._utils _rebuild_parameter\n" + tensor() + "NEWTRUE\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nTUPLE3\nREDUCE\n", {b"0": bytes(24)}),
+    "v3": (
+        "GLOBAL torch._utils _rebuild_tensor_v3\nMARK"
+        + storage("UntypedStorage", "0", 4)
+        + "BININT1 0\nBININT1 4\nTUPLE1\nBININT1 1\nTUPLE1\nNEWFALSE\nEMPTY_DICT\nGLOBAL torch float8_e4m3fn\nTUPLE\nREDUCE\n".replace(
+            "EMPTY_DICT", "GLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE"
+        ),
+        {b"0": bytes(4)},
+    ),
+    "quantized": (
+        "GLOBAL torch._utils _rebuild_qtensor\nMARK"
+        + storage("QInt8Storage", "0", 4)
+        + "BININT1 0\nBININT1 4\nTUPLE1\nBININT1 1\nTUPLE1\nGLOBAL torch per_tensor_affine\nBINFLOAT 0.5\nBININT1 3\nTUPLE3\nNEWFALSE\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nTUPLE\nREDUCE\n",
+        {b"0": b"\1\2\3\4"},
+    ),
+    "per-channel": (
+        "GLOBAL torch._utils _rebuild_qtensor\nMARK"
+        + storage("QInt8Storage", "0", 4)
+        + "BININT1 0\nBININT1 2\nBININT1 2\nTUPLE2\nBININT1 2\nBININT1 1\nTUPLE2\nMARK\nGLOBAL torch per_channel_affine\n"
+        + flat("DoubleStorage", "1", 2)
+        + flat("LongStorage", "2", 2)
+        + "BININT1 0\nTUPLE\nNEWFALSE\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nTUPLE\nREDUCE\n",
+        {b"0": b"\1\2\3\4", b"1": bytes(16), b"2": bytes(16)},
+    ),
+    "sparse": (
+        "GLOBAL torch._utils _rebuild_sparse_tensor\nGLOBAL torch.serialization _get_layout\nBINUNICODE 'torch.sparse_coo'\nTUPLE1\nREDUCE\nMARK\n"
+        + tensor("LongStorage", "1", 4, "BININT1 2\nBININT1 2\nTUPLE2", "BININT1 2\nBININT1 1\nTUPLE2")
+        + flat("FloatStorage", "0", 2)
+        + "GLOBAL torch Size\nBININT1 3\nBININT1 3\nTUPLE2\nTUPLE1\nREDUCE\nNEWTRUE\nTUPLE\nTUPLE2\nREDUCE\n",
+        {b"0": bytes(8), b"1": b"".join(n.to_bytes(8, "little") for n in (0, 1, 2, 0))},
+    ),
+    "csr": (
+        "GLOBAL torch._utils _rebuild_sparse_tensor\nGLOBAL torch.serialization _get_layout\nBINUNICODE 'torch.sparse_csr'\nTUPLE1\nREDUCE\nMARK\n"
+        + flat("LongStorage", "1", 3)
+        + flat("LongStorage", "2", 2)
+        + flat("FloatStorage", "0", 2)
+        + "GLOBAL torch Size\nBININT1 2\nBININT1 3\nTUPLE2\nTUPLE1\nREDUCE\nTUPLE\nTUPLE2\nREDUCE\n",
+        {b"0": bytes(8), b"1": b"".join(n.to_bytes(8, "little") for n in (0, 1, 2)), b"2": b"".join(n.to_bytes(8, "little") for n in (0, 2))},
+    ),
+    "meta": ("GLOBAL torch._utils _rebuild_meta_tensor_no_storage\nMARK\nGLOBAL torch float32\nBININT1 2\nTUPLE1\nBININT1 1\nTUPLE1\nNEWFALSE\nTUPLE\nREDUCE\n", {}),
+    "typed": (
+        "GLOBAL torch._tensor _rebuild_from_type_v2\nMARK\nGLOBAL torch._utils _rebuild_tensor_v2\nGLOBAL torch Tensor\nMARK"
+        + storage()
+        + "BININT1 0\nBININT1 6\nTUPLE1\nBININT1 1\nTUPLE1\nNEWFALSE\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nTUPLE\nEMPTY_DICT\nBINUNICODE 'tag'\nBININT1 1\nSETITEM\nTUPLE\nREDUCE\n",
+        {b"0": bytes(24)},
+    ),
+    "storage": (storage(), {b"0": bytes(24)}),
+    "module": (
+        "GLOBAL my.net Net\nEMPTY_TUPLE\nNEWOBJ\nEMPTY_DICT\nMARK\nBINUNICODE '_parameters'\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nBINUNICODE 'weight'\n"
+        + tensor()
+        + "SETITEM\nBINUNICODE '_buffers'\nEMPTY_DICT\nBINUNICODE '_modules'\nEMPTY_DICT\nSETITEMS\nBUILD\n",
+        {b"0": bytes(24)},
+    ),
+    "extra-pickle": ("EMPTY_DICT\n", {b"0": assemble("PROTO 2\nGLOBAL posix system\nBINUNICODE 'true'\nTUPLE1\nREDUCE\nSTOP")}),
+}
+
+
+def archive(listing: str, storages: dict[bytes, bytes], folder: bytes = b"a") -> bytes:
+    """A torch zip around one stream."""
+    members = {b"data.pkl": assemble("PROTO 2\n" + listing + "STOP"), b"byteorder": b"little"}
+    members |= {b"data/" + key: content for key, content in storages.items()}
+    members |= {b"version": b"3\n", b".data/serialization_id": b"1234567890" * 4}
+    return repack({folder + b"/" + name: content for name, content in members.items()})
+
+
+def stream(name: str, listing: str) -> bytes:
+    """A bare pickle, of the protocol that its name or its opcodes ask for."""
+    protocol = {"plain-0": None, "plain-5": 5, "stack-global": 4, "sets": 4, "newobj-ex": 4, "buffer": 5, "numpy-frombuffer": 5}.get(name, 2)
+    head = "" if protocol is None else f"PROTO {protocol}\n"
+    return assemble(f"{head}{listing}STOP")
+
+
+def main() -> None:
+    """Write all seeds."""
+    SEEDS.mkdir(exist_ok=True)
+    for name, listing in STREAMS.items():
+        (SEEDS / f"{name}.pkl").write_bytes(stream(name, listing))
+    for name, (listing, storages) in FILES.items():
+        (SEEDS / f"{name}.pt").write_bytes(archive(listing, storages))
+
+
+if __name__ == "__main__":
+    main()

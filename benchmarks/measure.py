@@ -15,18 +15,18 @@ KIB = 1_024
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds and bytes of one run. `inside` is what the program printed, None where it times nothing itself."""
+    """Seconds and bytes of one run. `inside` is the wall and CPU time that the program printed, None where it times nothing itself."""
 
     wall: float
     cpu: float
     peak_bytes: int
-    inside: float | None
+    inside: tuple[float, float] | None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """All runs of one contestant: the median, the lowest and the highest of what its contest counts, and the medians of the rest."""
+    """All runs of one contestant: median, lowest and highest wall time of what its contest counts, the median of its CPU time, and the process's peak memory."""
 
-    seconds: float
+    wall: float
     lowest: float
     highest: float
     cpu: float
@@ -39,7 +39,7 @@ class Failed(RuntimeError):
 
 
 def run(command: list[str], *, accepts: tuple[int, ...] = (0,)) -> Sample:
-    """Run `command` once. What it prints is one number, or does not matter. Raises `Failed`."""
+    """Run `command` once. What it prints is two numbers, or does not matter. Raises `Failed`."""
     with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
@@ -51,24 +51,26 @@ def run(command: list[str], *, accepts: tuple[int, ...] = (0,)) -> Sample:
     if process.returncode not in accepts:
         raise Failed(f"{command[:3]} ended with {process.returncode}: {printed[-200:]}")
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else KIB)
-    return Sample(wall=wall, cpu=usage.ru_utime + usage.ru_stime, peak_bytes=peak, inside=_number(printed))
+    return Sample(wall=wall, cpu=usage.ru_utime + usage.ru_stime, peak_bytes=peak, inside=_numbers(printed))
 
 
-def _number(printed: str) -> float | None:
+def _numbers(printed: str) -> tuple[float, float] | None:
     try:
-        return float(printed)
+        wall, cpu = map(float, printed.split())
     except ValueError:
         return None
+    return wall, cpu
 
 
 def summary(samples: list[Sample], *, inside: bool) -> Summary:
     """The figures of one contestant."""
-    seconds = [sample.inside if inside and sample.inside is not None else sample.wall for sample in samples]
+    times = [sample.inside if inside and sample.inside is not None else (sample.wall, sample.cpu) for sample in samples]
+    walls = [wall for wall, _ in times]
     return Summary(
-        seconds=median(seconds),
-        lowest=min(seconds),
-        highest=max(seconds),
-        cpu=median(sample.cpu for sample in samples),
+        wall=median(walls),
+        lowest=min(walls),
+        highest=max(walls),
+        cpu=median(cpu for _, cpu in times),
         peak_bytes=int(median(sample.peak_bytes for sample in samples)),
         runs=len(samples),
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from safeload.collector import Paused
-from safeload.errors import CheckpointError, PolicyRejected, UnsupportedFormat, error_class
+from safeload.errors import CheckpointError, PolicyRejected, error_class, several_objects
 from safeload.findings import Report
 from safeload.judge import Options, Reading, Verify, judge
 from safeload.limits import Limits
@@ -218,15 +218,14 @@ def _built(reading: Reading, map_location: Any, *, mapped: bool, constructors: d
     from safeload.rebuild.storages import inputs
 
     if len(reading.plans) != 1:
-        raise _placed(
-            UnsupportedFormat(f"the file holds {len(reading.plans)} objects behind each other; load(file) with an open file reads them one by one", rule="SL002"), reading.report.path
-        )
+        raise _placed(several_objects(len(reading.plans)), reading.report.path)
     plan = reading.plans[0]
     try:
         placed = place(inputs(plan, reading.budget, mapped=mapped), map_location)
         return rebuild(plan, placed, limits=reading.budget.limits, constructors=constructors)
     except CheckpointError as error:
-        raise _placed(error, reading.report.path)
+        _placed(error, reading.report.path)
+        raise
 
 
 def _placed(error: CheckpointError, path: str) -> CheckpointError:

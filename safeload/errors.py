@@ -67,6 +67,11 @@ def error_class(rule: str) -> type[CheckpointError]:
     return {"SL0": UnsupportedFormat, "SL1": ContainerError, "SL2": StreamError, "SL4": StorageError, "SL9": LimitExceeded}.get(rule[:3], CheckpointError)
 
 
+def several_objects(count: int) -> UnsupportedFormat:
+    """The error for a file that holds more than one object, where one is asked for."""
+    return UnsupportedFormat(f"the file holds {count:,} objects behind each other; load(file) with an open file reads them one by one", rule="SL002")
+
+
 class PolicyRejected(CheckpointError):
     """The file was read, and the policy does not allow what it asks for. `report` holds all of the reasons at once."""
 

@@ -225,9 +225,9 @@ class _Judging:
                 self.findings.append(Finding(rule="SL123", level="note", message=f"storage {key[:40]!a} ({member.size:,} bytes) belongs to no tensor", member=member.name))
                 self._probe(member)
         for name, member in container.members.items():
-            if member.role == "unknown" and member.size:
-                if not self._probe(member) and container.format != "zip":
-                    self.findings.append(Finding(rule="SL122", message=f"a member of {member.size:,} bytes that torch.save does not write and safeload cannot judge", member=name))
+            if member.role == "unknown" and member.size and not self._probe(member) and container.format != "zip":
+                message = f"a member of {member.size:,} bytes that torch.save does not write and safeload cannot judge"
+                self.findings.append(Finding(rule="SL122", message=message, member=name))
 
     def _probe(self, member: Member) -> bool:
         """Judge a member as a pickle if it is one. A payload needs a name, so bytes without any name in front of their first error are none."""
@@ -240,9 +240,11 @@ class _Judging:
             partial = error.partial
             if not isinstance(partial, ObjectGraph) or not partial.globals:
                 return False
+            self.graphs.append((member.name, data, partial))
             self._note(vet(partial, self.policy, limits=self.limits, member=member.name))
             self._broken(error)
             return True
+        self.graphs.append((member.name, data, graph))
         self._note(vet(graph, self.policy, limits=self.limits, member=member.name))
         return graph.end == len(data)
 
@@ -295,13 +297,21 @@ class _Judging:
             globals=_merged(self.globals),
             members=tuple(self._member(member) for member in container.members.values()) if container is not None else (),
             bytes_total=self.source.size,
-            bytes_accounted=container.accounted if container is not None and self.error is None else 0,
+            bytes_accounted=self._accounted(),
             opcodes=self.opcodes,
             tensors=self.tensors,
             tensor_bytes=self.tensor_bytes,
             sha256=self._digest(),
             suppressed_findings=self.suppressed + len(findings) - len(kept),
         )
+
+    def _accounted(self) -> int:
+        """Bytes that belong to something: all that the archive's reader accounted for, or up to the end of the last whole object."""
+        if self.container is None:
+            return 0
+        if self.container.format in SEQUENTIAL_FORMATS:
+            return self.ends[-1] if self.ends else 0
+        return self.container.accounted
 
     def _digest(self) -> str | None:
         if not self.options.digest:

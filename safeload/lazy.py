@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from safeload.errors import several_objects
 from safeload.judge import Reading
 from safeload.placement.map_location import resolve as resolve_location
 from safeload.placement.place import Placed, PlacedInput, decide, move
@@ -78,10 +79,8 @@ class Checkpoint:
     """A judged file, open for reading. Use as a context manager; arrays stay valid after `close`."""
 
     def __init__(self, reading: Reading, source: ByteSource, map_location: Any) -> None:
-        from safeload.errors import UnsupportedFormat
-
         if len(reading.plans) != 1:
-            raise UnsupportedFormat(f"the file holds {len(reading.plans)} objects behind each other; load(file) with an open file reads them one by one", rule="SL002")
+            raise several_objects(len(reading.plans))
         self.report = reading.report
         self._plan = reading.plans[0]
         self._source = source
@@ -158,6 +157,9 @@ class Checkpoint:
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
 
     def __contains__(self, name: object) -> bool:
         return name in self._names

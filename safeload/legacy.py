@@ -139,7 +139,7 @@ def _key(value: Any) -> str | None:
 def _payloads(source: ByteSource, keys: list[str], declared: dict[str, tuple[int, int]], position: int, budget: Budget) -> tuple[dict[str, Member], int]:
     """The extents of the payloads, and where the last one ends. Reads eight bytes for each."""
     if set(keys) != set(declared):
-        odd = sorted(set(keys) ^ set(declared))[0]
+        odd = min(set(keys) ^ set(declared))
         raise ContainerError(f"the object and the key list of a legacy file disagree about storage {odd[:40]!a}", rule="SL120", offset=position)
     if len(keys) > budget.limits.members:
         raise exceeded("members", budget.limits.members, "the file holds more storages", None, position)

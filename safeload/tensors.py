@@ -59,7 +59,7 @@ class SparseTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def to_scipy(self) -> Any:
         """The scipy.sparse matrix of a two-dimensional tensor without dense dimensions. Needs scipy."""
         try:
-            import scipy.sparse as sparse  # type: ignore[import-untyped, import-not-found, unused-ignore]
+            from scipy import sparse  # type: ignore[import-untyped, import-not-found, unused-ignore]
         except ImportError:
             raise ImportError("to_scipy needs scipy: pip install scipy") from None
         if len(self.shape) != 2:
@@ -102,8 +102,10 @@ class QuantizedTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             along = [1] * self.int_repr.ndim
             along[self.axis] = -1
             scale, zero_point = np.asarray(scale).reshape(along), np.asarray(zero_point).reshape(along)
-        if self.axis is None or np.issubdtype(np.asarray(zero_point).dtype, np.integer):
-            return ((self.int_repr.astype(np.int64) - zero_point).astype(np.float32) * np.float32(scale) if self.axis is None else (self.int_repr.astype(np.int64) - zero_point) * scale).astype(np.float32)
+        if self.axis is None:
+            return (self.int_repr.astype(np.int64) - zero_point).astype(np.float32) * np.float32(scale)
+        if np.issubdtype(np.asarray(zero_point).dtype, np.integer):
+            return ((self.int_repr.astype(np.int64) - zero_point) * scale).astype(np.float32)
         return (self.int_repr.astype(np.float32) - zero_point) * scale  # float zero points: per_channel_affine_float_qparams
 
 

@@ -497,7 +497,7 @@ class _Machine:
     def _cut(self, at: int, missing: int, base: int) -> StreamError:
         if base:
             return self._error("an argument crosses the end of its frame", at, "SL204")
-        return self._error(f"the stream ends inside an argument; at least {missing:,} bytes are missing", at, "SL202")
+        return self._error(f"the stream ends inside an argument; at least {missing:,} more byte{'s' * (missing > 1)} would be needed", at, "SL202")
 
     def _too_long(self, size: int, at: int) -> Exception:
         return exceeded("literal_bytes", self.budget.limits.literal_bytes, f"a string has {size:,} bytes, more", self.member, at)

@@ -250,6 +250,7 @@ CONTRACTS: dict[str, Contract] = {
         _contract("windows-path", "path", _VALUE, literal=literals.windows_path),
         _contract("uuid", "uuid", _VALUE + " build", "()", state=uuid_state),
         # names that are values themselves
+        _contract("plain-object", "opaque", "reference new call", "()"),
         _contract("plain-class", "class", "reference"),
         _contract("singleton", "singleton", "reference"),
         _contract("dtype", "dtype", "reference"),

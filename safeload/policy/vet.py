@@ -18,6 +18,7 @@ import msgspec
 
 from safeload.budget import exceeded
 from safeload.errors import CheckpointError
+from safeload.escape import escape
 from safeload.findings import Finding, GlobalUse
 from safeload.limits import Limits
 from safeload.machine.keys import KeyCounts, check_keys
@@ -28,6 +29,7 @@ from safeload.policy.literals import BadArguments
 from safeload.policy.model import Allow, Decision, Policy, Use
 from safeload.policy.shapes import Signature, parse_signature
 
+MAX_MESSAGE_CHARACTERS = 1_000
 MAX_LISTED_PLACES = 8  # places of one name that a report lists
 
 
@@ -536,7 +538,7 @@ class _Judge:
         self.findings.append(
             Finding(
                 rule=rule,
-                message=message,
+                message=escape(message, MAX_MESSAGE_CHARACTERS),  # it holds names from the file, and ends up on terminals
                 capability=decision.capability if decision is not None else None,
                 global_name=global_.full if global_ is not None else None,
                 member=self.member,

@@ -138,11 +138,13 @@ def from_record(replay: Replay, record: Any, call: Call) -> Any:
 
 
 def _parameter(replay: Replay, call: Call) -> Any:
-    return replay.value(call.args[0], call)
+    """A Parameter is a tensor object of its own over the same storage; what it adds, `requires_grad`, is in its record."""
+    record = replay.plan.records.get(call.index)
+    return from_record(replay, record, call) if isinstance(record, (TensorRecord, MetaRecord)) else replay.value(call.args[0], call)
 
 
 def _parameter_with_state(replay: Replay, call: Call) -> Any:
-    data, state = replay.value(call.args[0], call), call.args[3]
+    data, state = _parameter(replay, call), call.args[3]
     return SubclassTensor(type="torch.nn.parameter.Parameter", data=data, state=state) if state else data
 
 
@@ -209,6 +211,7 @@ BUILDERS: dict[str, Builder] = {
     "bytearray": _bytearray,
     "namespace": lambda replay, call: Namespace(),
     "uuid": _uuid,
+    "plain-object": opaque,
     "tensor": _proved,
     "tensor-v3": _proved,
     "parameter": _parameter,

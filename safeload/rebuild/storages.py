@@ -38,7 +38,7 @@ def inputs(plan: Plan, budget: Budget, *, mapped: bool) -> dict[str, PlacedInput
             wanted[placement_key(view.storage, view.dtype, byteorder)] = (plan.storages[view.storage], view.dtype.swap_bytes)
     source = plan.container.source
     return {
-        name: PlacedInput(key=record.key, tag=record.location, nbytes=record.nbytes, load=_Loader(source, record.member, budget, mapped, unit))
+        name: PlacedInput(key=record.key, tag=record.location, nbytes=record.nbytes, load=_Loader(source, record.member, budget, mapped, unit, plan.private.get(record.key)))
         for name, (record, unit) in wanted.items()
     }
 
@@ -56,9 +56,10 @@ def _views(plan: Plan) -> list[TensorRecord]:
 class _Loader:
     """Gives the bytes of one storage when placement asks, which for the meta device it does not."""
 
-    __slots__ = ("budget", "mapped", "member", "source", "unit")
+    __slots__ = ("budget", "mapped", "member", "private", "source", "unit")
 
-    def __init__(self, source: ByteSource, member: Member | None, budget: Budget, mapped: bool, unit: int) -> None:
+    def __init__(self, source: ByteSource, member: Member | None, budget: Budget, mapped: bool, unit: int, private: bytes | None) -> None:
+        self.private = private
         self.source = source
         self.member = member
         self.budget = budget
@@ -69,8 +70,10 @@ class _Loader:
         member = self.member
         if member is None or not member.size:
             return np.empty(0, np.uint8)
-        if member.method != STORED:
-            raw: Any = bytearray(read_member(self.source, member, self.budget.limits, budget=self.budget))
+        if self.private is not None:  # its values were judged, so these bytes are the ones to use, not what the map shows by now
+            raw: Any = bytearray(self.private)
+        elif member.method != STORED:
+            raw = bytearray(read_member(self.source, member, self.budget.limits, budget=self.budget))
         elif self.mapped:
             raw = self.source.view(member.offset, member.size)
         else:

@@ -100,10 +100,11 @@ def left_out(report: Report) -> str | None:
 def _by_capability(uses: tuple[GlobalUse, ...]) -> dict[str, list[str]] | None:
     """Canonical names, sorted, under the capability that `inspect` knows for them. None where not all of them can stand in a policy."""
     groups: dict[str, list[str]] = {}
+    inspect = load_policy("inspect")
     for name in sorted({canonical_name(use.global_name) for use in uses}):
         if len(name) > MAX_STANZA_NAME or not name.isascii() or "." not in name or not all(part.isidentifier() for part in name.split(".")):
             return None
-        groups.setdefault(load_policy("inspect").decide(name).capability, []).append(name)
+        groups.setdefault(inspect.decide(name).capability, []).append(name)
     if sum(map(len, groups.values())) > MAX_STANZA_NAMES:
         return None
     return dict(sorted(groups.items(), key=lambda item: (item[0] != "unknown", item[0])))

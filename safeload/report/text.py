@@ -119,7 +119,7 @@ def _place(parts: list[str], style: Style) -> list[str]:
         return [f"  {arrow} {cut_middle(line, style.width - 6)}"]
     *rest, last = parts[1:]
     tail = f" : {last}" if rest else last
-    second = cut_middle(rest[0], style.width - 6 - len(tail)) + tail if rest else tail
+    second = cut_middle(rest[0], style.width - 6 - len(tail)) + tail if rest else cut_middle(last, style.width - 6)
     return [f"  {arrow} {cut_middle(parts[0], style.width - 6)}", f"      {second}"]
 
 

@@ -7,7 +7,7 @@ proves exactly what `load` will use.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from safeload.budget import Budget
@@ -36,6 +36,7 @@ def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callabl
             container=container,
             storages=prover.storages,
             records=prover.records,
+            private=prover.private,
             tensor_count=prover.tensor_count,
             tensor_bytes=prover.tensor_bytes,
         )
@@ -51,7 +52,7 @@ def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callabl
 class _Prover:
     """The one mutable thing of this stage."""
 
-    __slots__ = ("budget", "container", "findings", "member", "read", "records", "sealed", "storages", "tensor_bytes", "tensor_count", "vetted")
+    __slots__ = ("budget", "container", "findings", "member", "private", "read", "records", "sealed", "storages", "tensor_bytes", "tensor_count", "vetted")
 
     def __init__(self, vetted: Vetted, container: Container, budget: Budget, read: Callable[[Member], bytes]) -> None:
         self.vetted = vetted
@@ -61,6 +62,7 @@ class _Prover:
         self.member = vetted.member
         self.storages: dict[str, StorageRecord] = {}
         self.records: dict[int, Any] = {}
+        self.private: dict[str, bytes] = {}
         self.findings: list[Finding] = []
         self.sealed: set[int] = set()  # dtypes and arrays that may take no further state: something was built from them
         self.tensor_count = 0
@@ -169,6 +171,13 @@ class _Prover:
         if not isinstance(record, TensorRecord):
             raise self.error("a part of a tensor is not a dense tensor", "SL405", at)
         return record
+
+    def numbers(self, tensor: TensorRecord) -> Sequence[int]:
+        """The elements of an integer tensor. Its storage is read once, here; `rebuild` gets these very bytes (law 2)."""
+        storage = self.storages[tensor.storage]
+        if storage.member is not None and storage.key not in self.private:
+            self.private[storage.key] = self.read(storage.member)
+        return sparse.values(tensor, storage, self.private.get(storage.key, b""), self.container.byteorder)
 
     def inner(self, index: int, args: tuple[Any, ...], at: int) -> Any:
         """`_rebuild_from_type(_v2)`: prove what `func(*args)` would be."""
@@ -294,7 +303,7 @@ def _sparse(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> SparseRec
         shape=p.ints(parts[2] if coo else parts[3]),
         coalesced=parts[3] if coo and len(parts) == 4 else None,
     )
-    sparse.check(record, [p.tensor(node, at) for node in nodes], lambda tensor: sparse.values(tensor, p.storages[tensor.storage], p.container, p.read), p.member, at, p.budget)
+    sparse.check(record, [p.tensor(node, at) for node in nodes], p.numbers, p.member, at, p.budget)
     return record
 
 
@@ -318,7 +327,7 @@ def _uninitialized(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> Me
 def _nested(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> NestedRecord:
     buffer = p.tensor(args[0], at)
     tables = [p.tensor(part, at) for part in args[1:]]
-    numbers = [sparse.values(table, p.storages[table.storage], p.container, p.read) for table in tables]
+    numbers = [p.numbers(table) for table in tables]
     sizes, strides, offsets = tables[0].shape, tables[1].shape, tables[2].shape
     if len(buffer.shape) != 1 or len(sizes) != 2 or sizes != strides or offsets != sizes[:1] or any(table.dtype.name != "int64" for table in tables):
         raise p.error("a nested tensor is (buffer, sizes, strides, offsets): 1-D, 2-D, 2-D and 1-D of int64", "SL405", at)

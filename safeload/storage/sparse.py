@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from safeload.budget import Budget
-from safeload.containers.base import Container, Member
 from safeload.errors import StorageError
 from safeload.storage.geometry import elements
 from safeload.storage.records import SparseRecord, StorageRecord, TensorRecord
@@ -19,17 +18,16 @@ CAST: dict[str, Literal["q", "i", "B"]] = {"int64": "q", "int32": "i", "uint8": 
 LITTLE_ENDIAN_HERE = memoryview((1).to_bytes(4, "little")).cast("i")[0] == 1
 
 
-def values(tensor: TensorRecord, storage: StorageRecord, container: Container, read: Callable[[Member], bytes]) -> Sequence[int]:
-    """The elements of an integer tensor, in C order, without numpy. Empty for any other dtype; the caller judges the dtype."""
+def values(tensor: TensorRecord, storage: StorageRecord, raw: bytes, byteorder: str) -> Sequence[int]:
+    """The elements of an integer tensor on a storage that holds `raw`, in C order, without numpy. Empty for any other dtype; the caller judges the dtype."""
     code = CAST.get(tensor.dtype.name)
     count = elements(tensor.shape)
     if code is None or not count:
         return ()
     if storage.member is None or count * tensor.dtype.itemsize > storage.nbytes:  # a stride of 0 would make more indices than there are bytes
         raise StorageError(f"an index tensor of {count:,} elements stands on a storage of {storage.nbytes:,} bytes", rule="SL405")
-    raw = read(storage.member)
     width = tensor.dtype.itemsize
-    if (container.byteorder == "little") != LITTLE_ENDIAN_HERE and width > 1:
+    if (byteorder == "little") != LITTLE_ENDIAN_HERE and width > 1:
         turned = bytearray(raw)
         for byte in range(width):
             turned[byte::width] = raw[width - 1 - byte :: width]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import snapshots
+from tests.cli import snapshot
 from tests.cli.inputs import BROKEN, EVIL, PLAIN, run, state_dict
 
 
@@ -33,7 +33,7 @@ def test_the_listing(here: Path, name: str, data: bytes, code: int) -> None:
     (here / "x.pkl").write_bytes(data)
     outcome = run("dis", "x.pkl")
     assert outcome.err == ""
-    snapshots.check(f"dis-{name}", outcome.out)
+    snapshot.check(f"dis-{name}", outcome.out)
     assert outcome.code == code
     assert ("stopped at" in outcome.out) == (code == 2)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from safeload.opcodes.assemble import assemble
-from tests.cli import snapshots
+from tests.cli import snapshot
 from tests.cli.inputs import BROKEN, EVIL, OURS, PAGE, PLAIN, calling, run, state_dict, torch_zip
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def test_what_a_person_sees(here: Path, name: str) -> None:
     outcome = run("scan", f"{name}.pt")
     assert outcome.code == EXPECTED[name]
     assert outcome.err == ""
-    snapshots.check(f"scan-{name}", outcome.out)
+    snapshot.check(f"scan-{name}", outcome.out)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -133,7 +133,7 @@ def test_a_folder(here: Path) -> None:
         (here / name).write_bytes(data)
     outcome = run("scan", "run", "--exclude", "*.md")
     assert outcome.code == 1
-    snapshots.check("scan-folder", outcome.out)
+    snapshot.check("scan-folder", outcome.out)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import snapshots
+from tests.cli import snapshot
 from tests.cli.inputs import EVIL, PAGE, run, state_dict
 
 
@@ -24,7 +24,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_table(here: Path) -> None:
     outcome = run("tensors", "model.pt")
     assert outcome.code == 0
-    snapshots.check("tensors", outcome.out)
+    snapshot.check("tensors", outcome.out)
 
 
 def test_json(here: Path) -> None:

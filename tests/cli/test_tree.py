@@ -11,7 +11,7 @@ import pytest
 from safeload.cli.tree import outline
 from safeload.opcodes.assemble import assemble
 from safeload.values import OpaqueGlobal, OpaqueObject
-from tests.cli import snapshots
+from tests.cli import snapshot
 from tests.cli.inputs import OURS, run, state_dict
 
 
@@ -21,7 +21,7 @@ def test_the_outline_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "ours.pt").write_bytes(OURS)
     outcome = run("tree", "model.pt")
     assert (outcome.code, outcome.err) == (0, "")
-    snapshots.check("tree", outcome.out)
+    snapshot.check("tree", outcome.out)
     assert run("tree", "-p", "inspect", "ours.pt").out == "tuple, 2 entries\n  [0]: <acme.train.Config>\n  [1]: <acme.train.Mode>\n    (0): 1\n"
 
 

@@ -1,4 +1,4 @@
-"""Run by `test_laws_on_corpus` in a process of its own: read every file of the corpus with an audit hook armed, and print as JSON what the interpreter did meanwhile.
+"""Run by `test_laws_on_corpus` in a process of its own: read every file of the corpus with an audit hook armed, and print as JSON what it saw.
 
 1. Import all of safeload and what it imports when it is needed, so that an import that is left has the file to thank for it.
 2. Arm the hook (it cannot be taken off again, hence the process).
@@ -19,9 +19,9 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[at]) for at in (1, 2)]
 
-import safeload
-from corpus.manifest import Entry, entries
-from safeload.errors import CheckpointError
+import safeload  # noqa: E402 - the path comes first
+from corpus.manifest import Entry, entries  # noqa: E402
+from safeload.errors import CheckpointError  # noqa: E402
 
 POLICIES = ("checkpoint", "inspect")
 WATCHED = ("import", "exec", "compile", "open", "marshal.", "pickle.", "subprocess.", "os.", "ctypes.", "socket.", "shutil.", "code.", "mmap.", "sys.settrace")
@@ -94,8 +94,8 @@ def main() -> None:
     phase = "control"
     import colorsys  # noqa: F401 - the control: an import that nobody did before
 
-    exec(compile("0", "control", "exec"))  # noqa: S102
-    open(__file__).close()  # noqa: SIM115
+    exec(compile("0", "control", "exec"))
+    open(__file__).close()
     armed = False
     print(json.dumps({"files": len(files), "ends": ends, "events": [[*key, count] for key, count in seen.items()]}))
 

@@ -1,7 +1,7 @@
 """One loaded value against the nodes of the manifest: every difference, with path, expected and got.
 
-Aliasing and storage offsets are proved by addresses: what shares a storage must have one base address (address of the first element, less the offset), what does not must
-have another.
+Aliasing and storage offsets are proved by addresses: what shares a storage must have one base address (address of the first element, less the offset), and what
+does not must have another.
 """
 
 from __future__ import annotations
@@ -250,7 +250,8 @@ class Comparison:
             return  # a tensor that an earlier path named already, or inside a record
         info = self._view.info(name)
         self._same(node, "info.location", node["saved_device"], info.location)
-        self._same(node, "info.requires_grad", node["requires_grad"], info.requires_grad)
+        if not _is_state_dict(node["path"][-1:]):  # `state_dict()` detaches
+            self._same(node, "info.requires_grad", node["requires_grad"], info.requires_grad)
         self._same(node, "info.storage_nbytes", node["storage_nbytes"], info.storage_nbytes)
         self._same(node, "get_tensor", node["sha256"], digest(self._view.get_tensor(name)))
 
@@ -296,7 +297,8 @@ class Comparison:
         if not isinstance(value, Storage):
             self._differs(node, "class", "Storage", class_name(value))
             return
-        for what, got in (("dtype", value.dtype), ("size", len(value)), ("nbytes", value.nbytes), ("saved_device", value.location), ("sha256", digest(value.array))):
+        got_fields = {"dtype": value.dtype, "size": len(value), "nbytes": value.nbytes, "saved_device": value.location, "sha256": digest(value.array)}
+        for what, got in got_fields.items():
             self._same(node, what, node[what], got)
         self._alias(node, value.array, 0)
 

@@ -1,11 +1,12 @@
 """One entry of the corpus becomes one `Outcome`.
 
-exact: loaded, and all of it equal. refused: rejected as it must be, and everything that `inspect` can reach equal. unverified: the manifest has no value to compare with
-(its writer cannot load it, or it is there to be scanned), and it ends as law 3 says. pending: the format is not built yet. different: a failure.
+exact: loaded, and all of it equal. refused: rejected as it must be, and everything that `inspect` can reach equal. unverified: the manifest has no value to
+compare with (its writer cannot load it, or it is there to be scanned), and it ends as law 3 says. pending: the format is not built yet. different: a failure.
 
 1. The names that the entry needs decide what must happen under the policy `checkpoint`; the verdict of the file does not.
 2. All allowed: the value must be exactly what the real loader returned.
-3. Else, and where it holds a numpy array of Python objects, the file must be rejected, and the report must name every one of them; under `inspect` it must load, and what can be reached must be equal.
+3. Else, and where it holds a numpy array of Python objects, the file must be rejected, and the report must name every one of them; under `inspect` it must
+   load, and what can be reached must be equal.
 4. A file that even `inspect` denies (code that is carried by value) must be rejected there, too.
 """
 
@@ -31,6 +32,7 @@ from .manifest import Entry, entries
 Kind = Literal["exact", "refused", "unverified", "pending", "different"]
 KINDS: tuple[Kind, ...] = ("exact", "refused", "unverified", "pending", "different")
 
+MAX_SHOWN = 12  # differences of one file that a failure shows
 # Formats that must never be pending. The others are listed by name in the printed table until they are built.
 BUILT = frozenset({"torch-zip", "torch-zip-early", "torch-legacy", "pickle"})
 
@@ -47,7 +49,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         head = f"{self.entry.file} ({self.entry.format}, {self.entry.kind})"
-        return "\n".join([head, *(f"    {difference}" for difference in self.differences[:12]), *([f"    ... {len(self.differences)} in all"] if len(self.differences) > 12 else [])])
+        more = [f"    ... {len(self.differences)} in all"] if len(self.differences) > MAX_SHOWN else []
+        return "\n".join([head, *(f"    {difference}" for difference in self.differences[:MAX_SHOWN]), *more])
 
 
 def denied_names(entry: Entry, policy: str) -> set[str]:
@@ -84,7 +87,9 @@ def _is_pending(entry: Entry, report: Report) -> bool:
 
 def _refusal(entry: Entry, report: Report, denied: set[str]) -> list[Difference]:
     """What is wrong about a refusal: the verdict, or a name that it does not name."""
-    problems = [] if report.verdict == "rejected" else [Difference("", f"verdict under {report.policy}", "rejected", f"{report.verdict}: {report.findings[:1]}")]
+    problems: list[Difference] = []
+    if report.verdict != "rejected":
+        problems.append(Difference("", f"verdict under {report.policy}", "rejected", f"{report.verdict}: {report.findings[:1]}"))
     named = {canonical_name(use.global_name) for use in report.globals if use.decision == "denied"}
     if not denied <= named:
         problems.append(Difference("", f"names in the report under {report.policy}", sorted(denied), sorted(named)))
@@ -147,8 +152,9 @@ def table(results: Iterable[Outcome]) -> str:
     lines += [f"{form:<20}{kind:<16}" + "".join(f"{files[form, kind, what] or '.':>12}" for what in KINDS) for form, kind in rows]
     lines += [f"{'all':<36}" + "".join(f"{sum(result.kind == what for result in results):>12}" for what in KINDS)]
     unreached = Counter(kind for result in results for kind in result.unreached)
-    lines += [f"nodes: {sum(result.compared for result in results):,} compared, of them {sum(result.opaque for result in results):,} inert records; inside records and not reached: "]
-    lines[-1] += ", ".join(f"{count:,} {kind}" for kind, count in unreached.most_common()) or "none"
+    inside = ", ".join(f"{count:,} {kind}" for kind, count in unreached.most_common()) or "none"
+    compared, inert = sum(result.compared for result in results), sum(result.opaque for result in results)
+    lines += [f"nodes: {compared:,} compared, of them {inert:,} inert records; inside records and not reached: {inside}"]
     lines += [f"pending: {result.entry.file} ({result.entry.format})" for result in results if result.kind == "pending"]
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """Where the corpus stands and what it says: `MANIFEST.json` becomes `Entry` records.
 
-Two places, in this order: `../shared/corpus` beside the repository (everything, for developers), `tests/fixtures/corpus` (the part that is checked in; `tests/fixtures/select.py`
-made it). Each run prints which of the two it was.
+Two places, in this order: `../shared/corpus` beside the repository (everything, for developers), `tests/fixtures/corpus` (the part that is checked in;
+`tests/fixtures/select.py` made it). Each run prints which of the two it was.
 """
 
 from __future__ import annotations

@@ -91,7 +91,9 @@ class Walker:
 
     def _part(self, value: Any, name: str) -> Any:
         if isinstance(value, SparseTensor):
-            return value.compressed if name in COMPRESSED else value.plain if name in ("col_indices", "row_indices") else {"indices": value.indices, "values": value.values}[name]
+            if name in COMPRESSED:
+                return value.compressed
+            return {"col_indices": value.plain, "row_indices": value.plain, "indices": value.indices, "values": value.values}[name]
         if isinstance(value, QuantizedTensor):
             return {"q_scales": value.scale, "q_zero_points": value.zero_point}[name]
         raise TypeError("it has no such part")
@@ -121,4 +123,6 @@ _WAYS: dict[str, Any] = {
 
 
 def _is_inert(value: Any) -> bool:
-    return isinstance(value, INERT) or (isinstance(value, SubclassTensor) and isinstance(value.state, INERT)) or (isinstance(value, np.ndarray) and value.dtype == object)
+    if isinstance(value, SubclassTensor):
+        return isinstance(value.state, INERT)
+    return isinstance(value, INERT) or (isinstance(value, np.ndarray) and value.dtype == object)

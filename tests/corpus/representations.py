@@ -45,7 +45,8 @@ IDENTICAL_KEYS = ("repr", "str", "name")  # of a scalar in the manifest: shown f
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """The numpy dtype for a dtype of torch."""
-    return np.dtype(DTYPES[name])
+    made: np.dtype[Any] = np.dtype(DTYPES[name])
+    return made
 
 
 def class_name(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Law 1 on real files, watched from outside: reading the corpus makes the interpreter import, compile, run, open and connect nothing, and scanning needs no library."""
+"""Law 1 on real files, watched from outside: reading the corpus makes the interpreter import, compile, run and open nothing, and a scan needs no library."""
 
 from __future__ import annotations
 

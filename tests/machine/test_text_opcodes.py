@@ -97,7 +97,7 @@ def in_python(data: bytes) -> Any:
     return pickle._loads(data, encoding="latin-1")  # type: ignore[attr-defined]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # CPython's remark on \q
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning")  # CPython's remark on \q
 @pytest.mark.parametrize("line", ALIKE, ids=ascii)
 def test_read_alike(line: bytes) -> None:
     data = line + b"\n."

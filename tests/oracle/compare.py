@@ -14,10 +14,10 @@ from safeload.tensors import MetaTensor, QuantizedTensor, SparseTensor, Subclass
 from safeload.values import Device, Namespace, TorchName
 
 COMPRESSED = {
-    torch.sparse_csr: ("crow_indices", "col_indices"),
-    torch.sparse_bsr: ("crow_indices", "col_indices"),
-    torch.sparse_csc: ("ccol_indices", "row_indices"),
-    torch.sparse_bsc: ("ccol_indices", "row_indices"),
+    torch.sparse_csr: (torch.Tensor.crow_indices, torch.Tensor.col_indices),
+    torch.sparse_bsr: (torch.Tensor.crow_indices, torch.Tensor.col_indices),
+    torch.sparse_csc: (torch.Tensor.ccol_indices, torch.Tensor.row_indices),
+    torch.sparse_bsc: (torch.Tensor.ccol_indices, torch.Tensor.row_indices),
 }
 HALF_COMPLEX = np.dtype([("real", np.float16), ("imag", np.float16)])
 
@@ -94,7 +94,7 @@ class Pairs:
         elif isinstance(one, torch.device):
             self._same(path, "device", Device(one.type, one.index), two)
         else:
-            self._same(path, "value", (type(one), repr(sorted(one, key=repr) if isinstance(one, (set, frozenset)) else one)), (type(two), repr(sorted(two, key=repr) if isinstance(two, (set, frozenset)) else two)))
+            self._same(path, "value", (type(one), _shown(one)), (type(two), _shown(two)))
 
     # ---- tensors ----------------------------------------------------------------------------------------------------------------------------
 
@@ -136,8 +136,11 @@ class Pairs:
             parts = [("indices", one._indices(), two.indices, three.indices), ("values", one._values(), two.values, three.values)]
         else:
             compressed, plain = COMPRESSED[one.layout]
-            by_name: dict[str, torch.Tensor] = {"crow_indices": one.crow_indices, "col_indices": one.col_indices} if "crow_indices" == compressed else {"ccol_indices": one.ccol_indices, "row_indices": one.row_indices}
-            parts = [("compressed", by_name[compressed](), two.compressed, three.compressed), ("plain", by_name[plain](), two.plain, three.plain), ("values", one.values(), two.values, three.values)]
+            parts = [
+                ("compressed", compressed(one), two.compressed, three.compressed),
+                ("plain", plain(one), two.plain, three.plain),
+                ("values", one.values(), two.values, three.values),
+            ]
         for name, part, mine, late in parts:
             self._dense(f"{path}.{name}", part, mine, late)
         self._same(path, "dense", content(one.to_dense()), two.dense().tobytes())
@@ -176,12 +179,17 @@ class Pairs:
         if not one.numel():
             return
         self._same(path, "strides", one.stride(), tuple(step // two.itemsize for step in two.strides))
-        address = int(two.__array_interface__["data"][0]) - one.storage_offset() * one.element_size()
-        storage = one.untyped_storage().data_ptr()
+        address = int(two.__array_interface__["data"][0]) - int(one.storage_offset()) * one.element_size()
+        storage = int(one.untyped_storage().data_ptr())
         if self._bases.setdefault(storage, address) != address:
             self._note(path, "alias", "a storage that was seen", "another one")
         if self._owners.setdefault(address, storage) != storage:
             self._note(path, "alias", "a storage of its own", "one that was seen")
+
+
+def _shown(value: Any) -> str:
+    """All of a scalar: the sign of a zero and a NaN show in repr, and sets have no order."""
+    return repr(sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value)
 
 
 def content(tensor: torch.Tensor) -> bytes:

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-DENSE = (
-    "float16 float32 float64 bfloat16 complex32 complex64 complex128 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
-    "float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu"
-).split()
+DENSE = [
+    "float16", "float32", "float64", "bfloat16", "complex32", "complex64", "complex128", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+    "uint64", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu",
+]  # fmt: skip
 # The sequential format names a storage by its class, and has none for the others: torch.save writes them and torch.load cannot read them back.
-LEGACY = "float16 float32 float64 bfloat16 complex64 complex128 bool int8 int16 int32 int64 uint8".split()
+LEGACY = ["float16", "float32", "float64", "bfloat16", "complex64", "complex128", "bool", "int8", "int16", "int32", "int64", "uint8"]
 VALUE_TYPES = ("float32", "float64", "int64", "complex64", "float16")  # what sparse tensors hold here
 MAX_ELEMENTS = 60
 TEXTS = ("", "weight", "layer.0", "naïve", "日本", "a" * 300, "tab\t", "\x00", "\N{GRINNING FACE}")
@@ -30,7 +30,7 @@ class Case:
         self.random = random.Random(seed)
         self.bases: list[torch.Tensor] = []
         self.shared: list[Any] = []
-        self.options = {
+        self.options: dict[str, Any] = {
             "protocol": self.random.choice((2, 3, 4, 5)),
             "zip": self.random.random() < 0.85,
             "alignment": self.random.choice((1, 8, 64, 64, 256, 4096)),
@@ -107,7 +107,7 @@ class Case:
         data = self._fresh(["float32", "float64", "bfloat16", "complex64"])
         parameter = torch.nn.Parameter(data, requires_grad=self.random.random() < 0.7)
         if self.random.random() < 0.3:
-            parameter.note = self._plain()
+            vars(parameter)["note"] = self._plain()
         return parameter
 
     def _leaf(self) -> torch.Tensor:
@@ -151,8 +151,8 @@ class Case:
         rng = self.random
         return rng.choice((
             None, True, False, rng.randrange(-300, 300), rng.randrange(1 << 31, 1 << 33), -(1 << rng.randrange(60, 200)), rng.choice(FLOATS), rng.choice(TEXTS),
-            rng.randbytes(rng.randrange(6)), bytearray(rng.randbytes(3)), complex(1.5, rng.choice(FLOATS[:4])), getattr(torch, rng.choice(DENSE)), torch.device("cuda", 1),
-            torch.device("cpu"), torch.Size([2, 3]), {1, "a", None}, frozenset({2.5, b"x"}), range(1, 9, 2), slice(None, 3),
+            rng.randbytes(rng.randrange(6)), bytearray(rng.randbytes(3)), complex(1.5, rng.choice(FLOATS[:4])), getattr(torch, rng.choice(DENSE)),
+            torch.device("cuda", 1), torch.device("cpu"), torch.Size([2, 3]), {1, "a", None}, frozenset({2.5, b"x"}), range(1, 9, 2), slice(None, 3),
         ))  # fmt: skip
 
     def _key(self) -> Any:
@@ -193,7 +193,7 @@ class Case:
         return self._plain()
 
 
-def save(value: Any, *, protocol: int, zip: bool, alignment: int, crc32: bool) -> bytes:  # noqa: A002
+def save(value: Any, *, protocol: int, zip: bool, alignment: int, crc32: bool) -> bytes:
     """torch.save with these options; torch's own are put back."""
     from torch.utils.serialization import config
 

@@ -12,6 +12,10 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from safeload.budget import Budget
@@ -89,6 +93,18 @@ class Outcome:
         return f"accepted {self.plain} up to {self.end}" if self.accepted else f"refused: {type(self.error).__name__}: {self.error}"
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    r"""CPython warns of `\q` in STRING, and `_pickle.c` releases a BYTEARRAY8 that is cut short with its buffer exported: an unraisable SystemError."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.unraisablehook = hook
+
+
 def _run(base: Any, data: bytes) -> Outcome:
     log = _Log()
 
@@ -101,7 +117,8 @@ def _run(base: Any, data: bytes) -> Outcome:
 
     file = io.BytesIO(data)
     try:
-        root = Inert(file, fix_imports=False, encoding="latin-1").load()
+        with _quiet():
+            root = Inert(file, fix_imports=False, encoding="latin-1").load()
     except Exception as error:
         return Outcome(None, error, -1)
     return Outcome(_Plain(log.nodes).everything(log.log, root), None, file.tell())

@@ -52,6 +52,12 @@ def test_every_rule_can_be_shown(rule: str) -> None:
         assert all(len(line) <= 80 for line in text.splitlines())
 
 
+@pytest.mark.parametrize("member", ["m" * 75, "m" * 3_000, "a/b.pkl", None])
+def test_places_without_an_offset_fit(member: str | None) -> None:
+    report = msgspec.structs.replace(scan(EVIL), path="p" * 90, findings=(Finding(rule="SL122", message="m", member=member),), verdict="inconclusive")
+    assert all(len(line) <= 80 for line in render(report).splitlines())
+
+
 def test_many_notes_of_one_kind_are_counted() -> None:
     notes = tuple(Finding(rule="SL123", level="note", message=f"storage {number}") for number in range(500))
     text = render(msgspec.structs.replace(scan(state_dict()), findings=notes))

@@ -78,7 +78,11 @@ def load_tensors(paths: dict[str, Path], name: str, title: str) -> Contest:
             _timed("safeload.load, mmap=False", "import safeload, numpy", "safeload.load(path, mmap=False)", paths[name]),
             _timed("torch.load, mmap=True", "import torch", "torch.load(path, weights_only=True, mmap=True)", paths[name]),
             _timed("torch.load", "import torch", "torch.load(path, weights_only=True)", paths[name]),
-            *([_timed("safetensors.numpy.load_file", "from safetensors.numpy import load_file", "load_file(path)", paths[f"{name}.safetensors"])] if f"{name}.safetensors" in paths else []),
+            *(
+                [_timed("safetensors.numpy.load_file", "from safetensors.numpy import load_file", "load_file(path)", paths[f"{name}.safetensors"])]
+                if f"{name}.safetensors" in paths
+                else []
+            ),
         ],
     )
 

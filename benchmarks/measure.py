@@ -24,7 +24,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """All runs of one contestant: median, lowest and highest wall time of what its contest counts, the median of its CPU time, and the process's peak memory."""
+    """All runs of one contestant: median, lowest and highest wall time of what its contest counts, median CPU time, and the process's peak memory."""
 
     wall: float
     lowest: float

@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from datetime import date
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -34,7 +34,10 @@ def main() -> None:
         # in a process of its own: a child's peak memory starts at what its parent holds when it forks
         prepared = subprocess.run([sys.executable, "-m", "benchmarks.prepare", folder, str(options.megabytes)], check=True, capture_output=True, text=True)
         print(f"\n{prepared.stdout}", flush=True)
-        paths = {path.name.removesuffix(".pt").removesuffix(".pkl"): path for path in Path(folder).iterdir()} | {"plain.pt": Path(folder) / "plain.pt", "plain": Path(folder) / "plain.pkl"}
+        paths = {path.name.removesuffix(".pt").removesuffix(".pkl"): path for path in Path(folder).iterdir()} | {
+            "plain.pt": Path(folder) / "plain.pt",
+            "plain": Path(folder) / "plain.pkl",
+        }
         for contest in contests(paths):
             if options.only in contest.title:
                 print(table(contest, measured(contest, options.runs)) + "\n", flush=True)
@@ -56,7 +59,8 @@ def heading(runs: int, megabytes: int) -> str:
     """When, where, and with what."""
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     machine = f"{platform.system()} {platform.machine()}, {_cpus()} CPUs, Python {platform.python_version()}"
-    return f"## {date.today().isoformat()}: {machine}\n\n{versions}. {runs} processes for each contestant, taking turns; 300 tensors of {megabytes} MB together."
+    sizes = f"{runs} processes for each contestant, taking turns; 300 tensors of {megabytes} MB together."
+    return f"## {datetime.now(UTC).date().isoformat()}: {machine}\n\n{versions}. {sizes}"
 
 
 def _version(name: str) -> str:

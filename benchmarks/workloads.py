@@ -1,7 +1,7 @@
 """A seed becomes checkpoints on disk: the same bytes of data every time, saved by torch.save (and by safetensors where only tensors are in it).
 
-    large   300 tensors, 100 MB together unless told        small   20,000 tensors of 16 floats
-    adam    a model of 60 layers with its Adam state        plain   about 200,000 opcodes of numbers, text and containers, and no tensor
+large   300 tensors, 100 MB together unless told        small   20,000 tensors of 16 floats
+adam    a model of 60 layers with its Adam state        plain   about 200,000 opcodes of numbers, text and containers, and no tensor
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ def adam() -> dict[str, Any]:
 def plain() -> list[dict[str, Any]]:
     """A log of a training run."""
     chosen = random.Random(SEED)
-    return [{"step": number, "loss": chosen.random(), "name": f"run-{number % 7}", "tags": ["a", number, None], "done": number % 2 == 0} for number in range(PLAIN_RECORDS)]
+    return [
+        {"step": number, "loss": chosen.random(), "name": f"run-{number % 7}", "tags": ["a", number, None], "done": number % 2 == 0}
+        for number in range(PLAIN_RECORDS)
+    ]
 
 
 def write(folder: Path, megabytes: int) -> dict[str, Path]:

@@ -14,7 +14,20 @@ EVENTS = frozenset(
     {
         *("import", "exec", "compile", "open", "marshal.loads", "code.__new__", "function.__new__", "pickle.find_class"),
         *("os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile", "subprocess.Popen", "pty.spawn"),
-        *("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown", "os.putenv", "os.listdir", "os.scandir"),
+        *(
+            "os.mkdir",
+            "os.remove",
+            "os.rename",
+            "os.rmdir",
+            "os.link",
+            "os.symlink",
+            "os.truncate",
+            "os.chmod",
+            "os.chown",
+            "os.putenv",
+            "os.listdir",
+            "os.scandir",
+        ),
         *("shutil.rmtree", "shutil.copyfile", "shutil.move", "tempfile.mkstemp", "tempfile.mkdtemp", "glob.glob", "webbrowser.open", "urllib.Request"),
     }
 )

@@ -29,7 +29,9 @@ def storage(kind: str = "FloatStorage", key: str = "0", numel: int = 6) -> str:
     return STORAGE.format(kind=kind, key=key, numel=numel)
 
 
-def tensor(kind: str = "FloatStorage", key: str = "0", numel: int = 6, shape: str = "BININT1 2\nBININT1 3\nTUPLE2", stride: str = "BININT1 3\nBININT1 1\nTUPLE2") -> str:
+def tensor(
+    kind: str = "FloatStorage", key: str = "0", numel: int = 6, shape: str = "BININT1 2\nBININT1 3\nTUPLE2", stride: str = "BININT1 3\nBININT1 1\nTUPLE2"
+) -> str:
     """A dense tensor, as `_rebuild_tensor_v2` gets it."""
     hooks = "GLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE"
     return f"GLOBAL torch._utils _rebuild_tensor_v2\nMARK{storage(kind, key, numel)}BININT1 0\n{shape}\n{stride}\nNEWFALSE\n{hooks}\nTUPLE\nREDUCE\n"
@@ -40,18 +42,27 @@ def flat(kind: str, key: str, numel: int) -> str:
     return tensor(kind, key, numel, f"BININT1 {numel}\nTUPLE1", "BININT1 1\nTUPLE1")
 
 
-DTYPE = "GLOBAL numpy dtype\nBINUNICODE 'f4'\nNEWFALSE\nNEWTRUE\nTUPLE3\nREDUCE\nMARK\nBININT1 3\nBINUNICODE '<'\nNONE\nNONE\nNONE\nBININT -1\nBININT -1\nBININT1 0\nTUPLE\nBUILD\n"
+DTYPE = (
+    "GLOBAL numpy dtype\nBINUNICODE 'f4'\nNEWFALSE\nNEWTRUE\nTUPLE3\nREDUCE\nMARK\nBININT1 3\nBINUNICODE '<'\n"
+    "NONE\nNONE\nNONE\nBININT -1\nBININT -1\nBININT1 0\nTUPLE\nBUILD\n"
+)
 LATIN1 = "GLOBAL _codecs encode\nBINUNICODE '{text}'\nBINUNICODE 'latin1'\nTUPLE2\nREDUCE\n"
 
 STREAMS: dict[str, str] = {  # bare pickles: name -> listing without PROTO and STOP
     "plain-2": "EMPTY_DICT\nBINPUT 0\nMARK\nBINUNICODE 'a'\nBININT1 1\nBINUNICODE 'b'\nEMPTY_LIST\nMARK\nBINFLOAT 1.5\nNONE\nNEWTRUE\nAPPENDS\nSETITEMS\n",
     "plain-0": "MARK\nDICT\nPUT 0\nSTRING 'a'\nINT 1\nSETITEM\nUNICODE 'b'\nMARK\nFLOAT 1.5\nLONG 5\nLIST\nSETITEM\nGET 0\nPOP\n",
     "plain-5": "FRAME 24\nEMPTY_SET\nMEMOIZE\nMARK\nBININT1 1\nSHORT_BINUNICODE 'ab'\nADDITEMS\nPOP\nBYTEARRAY8 b'xyz'\n",
-    "numbers": "MARK\nLONG1 -300\nLONG4 5\nBININT2 500\nBININT -5\nBINFLOAT 2.5\nSHORT_BINBYTES b'a'\nBINBYTES b'b'\nBINBYTES8 b'c'\nBINUNICODE8 'd'\nSHORT_BINSTRING 'e'\nBINSTRING 'f'\nTUPLE\n",
+    "numbers": (
+        "MARK\nLONG1 -300\nLONG4 5\nBININT2 500\nBININT -5\nBINFLOAT 2.5\nSHORT_BINBYTES b'a'\n"
+        "BINBYTES b'b'\nBINBYTES8 b'c'\nBINUNICODE8 'd'\nSHORT_BINSTRING 'e'\nBINSTRING 'f'\nTUPLE\n"
+    ),
     "sets": "MARK\nBININT1 1\nMARK\nBININT1 2\nFROZENSET\nBININT1 3\nTUPLE2\nFROZENSET\n",
     "memo": "EMPTY_LIST\nLONG_BINPUT 7\nDUP\nLONG_BINGET 7\nTUPLE3\n",
     "cycle": "EMPTY_LIST\nBINPUT 0\nBINGET 0\nAPPEND\n",
-    "ordered": "GLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nBINUNICODE 'a'\nBININT1 1\nSETITEM\nEMPTY_DICT\nBINUNICODE '_metadata'\nEMPTY_DICT\nSETITEM\nBUILD\n",
+    "ordered": (
+        "GLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nBINUNICODE 'a'\nBININT1 1\nSETITEM\n"
+        "EMPTY_DICT\nBINUNICODE '_metadata'\nEMPTY_DICT\nSETITEM\nBUILD\n"
+    ),
     "defaultdict": "GLOBAL collections defaultdict\nGLOBAL builtins list\nTUPLE1\nREDUCE\nBINUNICODE 'a'\nEMPTY_LIST\nSETITEM\n",
     "deque": "GLOBAL collections deque\nEMPTY_TUPLE\nREDUCE\nMARK\nBININT1 1\nBININT1 2\nAPPENDS\n",
     "set-call": "GLOBAL builtins set\nEMPTY_LIST\nBININT1 1\nAPPEND\nTUPLE1\nREDUCE\n",
@@ -65,11 +76,17 @@ STREAMS: dict[str, str] = {  # bare pickles: name -> listing without PROTO and S
     "fraction": "GLOBAL fractions Fraction\nBINUNICODE '1/3'\nTUPLE1\nREDUCE\n",
     "decimal": "GLOBAL decimal Decimal\nBINUNICODE '1.5'\nTUPLE1\nREDUCE\n",
     "numpy-scalar": "GLOBAL numpy._core.multiarray scalar\n" + DTYPE + "SHORT_BINBYTES b'\\x00\\x00\\x80?'\nTUPLE2\nREDUCE\n",
-    "numpy-array": "GLOBAL numpy._core.multiarray _reconstruct\nGLOBAL numpy ndarray\nBININT1 0\nTUPLE1\nSHORT_BINBYTES b'b'\nTUPLE3\nREDUCE\nMARK\nBININT1 1\nBININT1 2\nTUPLE1\n"
+    "numpy-array": (
+        "GLOBAL numpy._core.multiarray _reconstruct\nGLOBAL numpy ndarray\nBININT1 0\nTUPLE1\nSHORT_BINBYTES b'b'\nTUPLE3\n"
+        "REDUCE\nMARK\nBININT1 1\nBININT1 2\nTUPLE1\n"
+    )
     + DTYPE
     + "NEWFALSE\nSHORT_BINBYTES b'abcdefgh'\nTUPLE\nBUILD\n",
     "numpy-frombuffer": "GLOBAL numpy._core.numeric _frombuffer\nMARK\nBYTEARRAY8 b'abcdefgh'\n" + DTYPE + "BININT1 2\nTUPLE1\nBINUNICODE 'C'\nTUPLE\nREDUCE\n",
-    "torch-names": "MARK\nGLOBAL torch float32\nGLOBAL torch Size\nMARK\nBININT1 2\nTUPLE\nTUPLE1\nREDUCE\nGLOBAL torch device\nBINUNICODE 'cuda'\nBININT1 1\nTUPLE2\nREDUCE\nTUPLE\n",
+    "torch-names": (
+        "MARK\nGLOBAL torch float32\nGLOBAL torch Size\nMARK\nBININT1 2\nTUPLE\nTUPLE1\n"
+        "REDUCE\nGLOBAL torch device\nBINUNICODE 'cuda'\nBININT1 1\nTUPLE2\nREDUCE\nTUPLE\n"
+    ),
     "opaque": "GLOBAL my.module Class\nEMPTY_TUPLE\nNEWOBJ\nEMPTY_DICT\nBINUNICODE 'x'\nBININT1 1\nSETITEM\nBUILD\n",
     "opaque-items": "GLOBAL my.module List\nEMPTY_TUPLE\nREDUCE\nMARK\nBININT1 1\nAPPENDS\nMARK\nBINUNICODE 'k'\nBININT1 2\nSETITEMS\n",
     "enum": "GLOBAL builtins getattr\nGLOBAL my.module Color\nBINUNICODE 'RED'\nTUPLE2\nREDUCE\n",
@@ -90,7 +107,10 @@ FILES: dict[str, tuple[str, dict[bytes, bytes]]] = {  # torch zips: name -> list
     "bfloat16": (flat("BFloat16Storage", "0", 4), {b"0": bytes(8)}),
     "complex": (flat("ComplexFloatStorage", "0", 2), {b"0": bytes(16)}),
     "bool": (flat("BoolStorage", "0", 3), {b"0": b"\0\1\1"}),
-    "parameter": ("GLOBAL torch._utils _rebuild_parameter\n" + tensor() + "NEWTRUE\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nTUPLE3\nREDUCE\n", {b"0": bytes(24)}),
+    "parameter": (
+        "GLOBAL torch._utils _rebuild_parameter\n" + tensor() + "NEWTRUE\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nTUPLE3\nREDUCE\n",
+        {b"0": bytes(24)},
+    ),
     "v3": (
         "GLOBAL torch._utils _rebuild_tensor_v3\nMARK"
         + storage("UntypedStorage", "0", 4)
@@ -102,7 +122,8 @@ FILES: dict[str, tuple[str, dict[bytes, bytes]]] = {  # torch zips: name -> list
     "quantized": (
         "GLOBAL torch._utils _rebuild_qtensor\nMARK"
         + storage("QInt8Storage", "0", 4)
-        + "BININT1 0\nBININT1 4\nTUPLE1\nBININT1 1\nTUPLE1\nGLOBAL torch per_tensor_affine\nBINFLOAT 0.5\nBININT1 3\nTUPLE3\nNEWFALSE\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nTUPLE\nREDUCE\n",
+        + "BININT1 0\nBININT1 4\nTUPLE1\nBININT1 1\nTUPLE1\nGLOBAL torch per_tensor_affine\nBINFLOAT 0.5\nBININT1 3\n"
+        "TUPLE3\nNEWFALSE\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nTUPLE\nREDUCE\n",
         {b"0": b"\1\2\3\4"},
     ),
     "per-channel": (
@@ -129,16 +150,21 @@ FILES: dict[str, tuple[str, dict[bytes, bytes]]] = {  # torch zips: name -> list
         + "GLOBAL torch Size\nBININT1 2\nBININT1 3\nTUPLE2\nTUPLE1\nREDUCE\nTUPLE\nTUPLE2\nREDUCE\n",
         {b"0": bytes(8), b"1": b"".join(n.to_bytes(8, "little") for n in (0, 1, 2)), b"2": b"".join(n.to_bytes(8, "little") for n in (0, 2))},
     ),
-    "meta": ("GLOBAL torch._utils _rebuild_meta_tensor_no_storage\nMARK\nGLOBAL torch float32\nBININT1 2\nTUPLE1\nBININT1 1\nTUPLE1\nNEWFALSE\nTUPLE\nREDUCE\n", {}),
+    "meta": (
+        "GLOBAL torch._utils _rebuild_meta_tensor_no_storage\nMARK\nGLOBAL torch float32\nBININT1 2\nTUPLE1\nBININT1 1\nTUPLE1\nNEWFALSE\nTUPLE\nREDUCE\n",
+        {},
+    ),
     "typed": (
         "GLOBAL torch._tensor _rebuild_from_type_v2\nMARK\nGLOBAL torch._utils _rebuild_tensor_v2\nGLOBAL torch Tensor\nMARK"
         + storage()
-        + "BININT1 0\nBININT1 6\nTUPLE1\nBININT1 1\nTUPLE1\nNEWFALSE\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nTUPLE\nEMPTY_DICT\nBINUNICODE 'tag'\nBININT1 1\nSETITEM\nTUPLE\nREDUCE\n",
+        + "BININT1 0\nBININT1 6\nTUPLE1\nBININT1 1\nTUPLE1\nNEWFALSE\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\n"
+        "REDUCE\nTUPLE\nEMPTY_DICT\nBINUNICODE 'tag'\nBININT1 1\nSETITEM\nTUPLE\nREDUCE\n",
         {b"0": bytes(24)},
     ),
     "storage": (storage(), {b"0": bytes(24)}),
     "module": (
-        "GLOBAL my.net Net\nEMPTY_TUPLE\nNEWOBJ\nEMPTY_DICT\nMARK\nBINUNICODE '_parameters'\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nBINUNICODE 'weight'\n"
+        "GLOBAL my.net Net\nEMPTY_TUPLE\nNEWOBJ\nEMPTY_DICT\nMARK\n"
+        "BINUNICODE '_parameters'\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nBINUNICODE 'weight'\n"
         + tensor()
         + "SETITEM\nBINUNICODE '_buffers'\nEMPTY_DICT\nBINUNICODE '_modules'\nEMPTY_DICT\nSETITEMS\nBUILD\n",
         {b"0": bytes(24)},

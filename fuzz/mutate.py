@@ -1,4 +1,4 @@
-"""Bytes become other bytes that still look like what they were: pickle instructions are inserted, removed, doubled and swapped, and zips are built anew around them.
+"""Bytes become others that still look like what they were: pickle instructions are inserted, removed, doubled, swapped, and zips built anew around them.
 
 Plain mutation of bytes hardly ever yields a stream that gets past its first few opcodes, or a zip whose directory agrees with its members. A quarter of all
 mutations stay libFuzzer's own, so that lengths, headers and half opcodes are covered too.
@@ -20,16 +20,72 @@ MAX_EDITS = 4
 MAX_INSTRUCTIONS = 4_000
 NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 63, 64, 127, 128, 255, 256, 1 << 15, 1 << 31, (1 << 31) - 1, 1 << 32, 1 << 40, (1 << 62) - 1, (1 << 63) - 1, 1 << 63)
 NAMES = (
-    *(b"posix system", b"builtins eval", b"builtins getattr", b"builtins set", b"builtins frozenset", b"builtins bytearray", b"builtins object", b"builtins dict"),
+    *(
+        b"posix system",
+        b"builtins eval",
+        b"builtins getattr",
+        b"builtins set",
+        b"builtins frozenset",
+        b"builtins bytearray",
+        b"builtins object",
+        b"builtins dict",
+    ),
     *(b"collections OrderedDict", b"collections defaultdict", b"collections deque", b"collections Counter", b"copyreg _reconstructor", b"_codecs encode"),
     *(b"torch._utils _rebuild_tensor_v2", b"torch._utils _rebuild_tensor_v3", b"torch._utils _rebuild_parameter", b"torch._utils _rebuild_qtensor"),
     *(b"torch._utils _rebuild_sparse_tensor", b"torch._utils _rebuild_meta_tensor_no_storage", b"torch._utils _rebuild_wrapper_subclass"),
-    *(b"torch._tensor _rebuild_from_type_v2", b"torch FloatStorage", b"torch LongStorage", b"torch QInt8Storage", b"torch.storage UntypedStorage", b"torch float32"),
-    *(b"torch Size", b"torch device", b"torch Tensor", b"torch.nn.parameter Parameter", b"torch sparse_coo", b"torch.serialization _get_layout", b"torch per_channel_affine"),
-    *(b"numpy._core.multiarray scalar", b"numpy._core.multiarray _reconstruct", b"numpy dtype", b"numpy ndarray", b"numpy._core.numeric _frombuffer", b"datetime datetime"),
-    *(b"argparse Namespace", b"pathlib PosixPath", b"uuid UUID", b"decimal Decimal", b"fractions Fraction", b"my.module Class", b"torch.nn.modules.linear Linear"),
+    *(
+        b"torch._tensor _rebuild_from_type_v2",
+        b"torch FloatStorage",
+        b"torch LongStorage",
+        b"torch QInt8Storage",
+        b"torch.storage UntypedStorage",
+        b"torch float32",
+    ),
+    *(
+        b"torch Size",
+        b"torch device",
+        b"torch Tensor",
+        b"torch.nn.parameter Parameter",
+        b"torch sparse_coo",
+        b"torch.serialization _get_layout",
+        b"torch per_channel_affine",
+    ),
+    *(
+        b"numpy._core.multiarray scalar",
+        b"numpy._core.multiarray _reconstruct",
+        b"numpy dtype",
+        b"numpy ndarray",
+        b"numpy._core.numeric _frombuffer",
+        b"datetime datetime",
+    ),
+    *(
+        b"argparse Namespace",
+        b"pathlib PosixPath",
+        b"uuid UUID",
+        b"decimal Decimal",
+        b"fractions Fraction",
+        b"my.module Class",
+        b"torch.nn.modules.linear Linear",
+    ),
 )
-TEXTS = (b"storage", b"0", b"1", b"cpu", b"cuda:0", b"meta", b"latin1", b"rot13", b"_metadata", b"__dict__", b"torch.sparse_coo", b"f4", b"O", b"<i8", b"V0", b"")
+TEXTS = (
+    b"storage",
+    b"0",
+    b"1",
+    b"cpu",
+    b"cuda:0",
+    b"meta",
+    b"latin1",
+    b"rot13",
+    b"_metadata",
+    b"__dict__",
+    b"torch.sparse_coo",
+    b"f4",
+    b"O",
+    b"<i8",
+    b"V0",
+    b"",
+)
 
 
 def mutate_stream(data: bytes, max_size: int, seed: int) -> bytes:
@@ -51,7 +107,11 @@ def mutate_file(data: bytes, max_size: int, seed: int) -> bytes:
     name = next((name for name in members if name.endswith(b"/data.pkl")), None) if random.random() < 0.85 else None
     if name is None:
         name = random.choice(sorted(members))
-        members[name] = members[name][: random.randrange(len(members[name]) + 1)] if random.random() < 0.5 else bytes(atheris.Mutate(members[name], len(members[name]) + 64))
+        members[name] = (
+            members[name][: random.randrange(len(members[name]) + 1)]
+            if random.random() < 0.5
+            else bytes(atheris.Mutate(members[name], len(members[name]) + 64))
+        )
     else:
         members[name] = edited(members[name], random)
     result = repack(members)
@@ -105,7 +165,9 @@ def instruction(op: Opcode, random: Random) -> bytes:
         return code + random.choice(NAMES).replace(b" ", b"\n") + b"\n"
     if kind.form == "line":
         text = random.choice(TEXTS)
-        line = {"decimal-line": b"%d" % number, "long-line": b"%dL" % -number, "float-line": b"%d.5" % number, "string-line": b"'%s'" % text}.get(kind.name, text)
+        line = {"decimal-line": b"%d" % number, "long-line": b"%dL" % -number, "float-line": b"%d.5" % number, "string-line": b"'%s'" % text}.get(
+            kind.name, text
+        )
         return code + line + b"\n"
     if kind.form == "number":
         if kind.content == "float":

@@ -165,7 +165,7 @@ _policies = {name: load_policy(name) for name in POLICIES}
 
 
 def warm_up() -> None:
-    """Let everything that safeload imports late, by names of its own, be imported before the guard is armed; the seeds reach what the modules themselves do not."""
+    """Let everything that safeload imports late, by names of its own, be imported before the guard is armed; seeds reach what the modules do not."""
     for module in pkgutil.walk_packages(safeload.__path__, "safeload."):
         if not module.name.startswith(NOT_READERS):
             import_module(module.name)

@@ -1,4 +1,4 @@
-"""A zip taken into its members, and members made into a zip laid out as torch.save lays it out: for the mutator, which must not break the container by accident.
+"""A zip taken into its members, and members made into a zip as torch.save lays it out: for the mutator, which must not break the container by accident.
 
 Reading is lenient and only for inputs that `repack` or the seeds made; whatever does not fit gives no members.
 """

@@ -18,7 +18,7 @@ from safeload.placement.place import Placed, PlacedInput, decide, move
 from safeload.rebuild import views
 from safeload.rebuild.replay import Replay
 from safeload.rebuild.resolve import resolve
-from safeload.rebuild.storages import inputs, placement_key
+from safeload.rebuild.storages import inputs, placed_name
 from safeload.source import ByteSource
 from safeload.storage.records import TensorRecord
 from safeload.tensors import NestedTensor, QuantizedTensor, SparseTensor, SubclassTensor
@@ -137,7 +137,7 @@ class Checkpoint:
 
     def _array(self, record: TensorRecord) -> Any:
         byteorder = self._plan.container.byteorder
-        key = placement_key(record.storage, record.dtype, byteorder)
+        key = placed_name(record, byteorder)
         if key not in self._placed:
             if self._closed:
                 raise ValueError("the checkpoint is closed")
@@ -179,10 +179,6 @@ class _LazyReplay(Replay):
 
     def tensor(self, record: TensorRecord) -> Any:
         return LazyTensor(record, self.checkpoint)
-
-    def storage_array(self, record: Any) -> Any:
-        view = TensorRecord(dtype=record.dtype, shape=(record.nbytes // record.dtype.itemsize,), strides=(1,), offset=0, storage=record.key)
-        return LazyTensor(view, self.checkpoint)
 
 
 def _named(root: Any) -> Iterator[tuple[str, TensorRecord]]:

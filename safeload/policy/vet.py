@@ -52,10 +52,11 @@ class Vetted:
     """A graph that one policy has let through. Its existence is the permission to build it; only `vet` can make one.
 
     `constructors[i]` is the id of the constructor for the call at `log[i]` (`opaque` for inert records), `kinds[i]` what it produces, `literals[i]` the values that
-    were computed while judging, `storages[i]` the persistent ids.
+    were computed while judging, `storages[i]` the persistent ids, and
+    `loose` the indices of those that stand as values, outside of any tensor.
     """
 
-    __slots__ = ("constructors", "graph", "kinds", "literals", "member", "policy", "storages")
+    __slots__ = ("constructors", "graph", "kinds", "literals", "loose", "member", "policy", "storages")
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Vetted:
         kinds: list[str],
         literals: dict[int, Any],
         storages: dict[int, StorageId],
+        loose: set[int],
     ) -> None:
         if seal is not _SEAL:
             raise TypeError("only safeload.policy.vet can make a Vetted")
@@ -78,6 +80,7 @@ class Vetted:
         self.kinds = kinds
         self.literals = literals
         self.storages = storages
+        self.loose = loose
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +112,7 @@ class _Judge:
 
     __slots__ = (
         "_contracts", "_decisions", "_names", "_signatures", "calls", "constructors", "effects", "extra_opaque", "findings", "graph", "key_counts",
-        "kinds", "limits", "literals", "member", "modules", "node_counts", "policy", "storages", "suppressed", "uses",
+        "kinds", "limits", "literals", "loose", "member", "modules", "node_counts", "policy", "storages", "suppressed", "uses",
     )  # fmt: skip
 
     def __init__(self, graph: ObjectGraph, policy: Policy, limits: Limits, member: str | None, extra_opaque: frozenset[str]) -> None:
@@ -125,6 +128,7 @@ class _Judge:
         self.literals: dict[int, Any] = {}
         self.storages: dict[int, StorageId] = {}
         self.modules: dict[int, Global] = {}  # persistent ids and calls that stand for a class
+        self.loose: set[int] = set()  # persistent ids that stand as values
         self.key_counts: KeyCounts = {}
         self.node_counts: dict[int, dict[int, int]] = {}  # index of a node, or id of a plain container -> hash of a node's value -> number of keys
         self.effects: dict[int, list[Any]] = {}  # index of a node -> the effects on it, in order
@@ -417,14 +421,21 @@ class _Judge:
     # ---- 3. values --------------------------------------------------------------------------------------------------------------------
 
     def walk(self) -> None:
-        """Visit everything that the result will hold, each container once: names that stand as values, and how deep it nests."""
+        """Visit everything that `rebuild` will, each container once: names and storages that stand as values, and how deep the result nests.
+
+        The result first, so that its depth is measured from the top; then what calls made and nothing holds any more, since the replay makes it too.
+        """
         limit, seen = self.limits.nesting_depth, set()
-        stack = [iter((self.graph.root,))]
+        dropped = [record for record in self.graph.log if type(record) is Call and self.constructors[record.index] not in _FLAT]
+        stack = [iter((self.graph.root, *dropped))]
         while stack:
             for value in stack[-1]:
                 kind = type(value)
                 if kind is Global:
                     self.uses[value].add("reference")
+                    continue
+                if kind is PersistentId:
+                    self.loose.add(value.index)
                     continue
                 if kind not in _WALKED or id(value) in seen:
                     continue
@@ -496,6 +507,7 @@ class _Judge:
                 kinds=self.kinds,
                 literals=self.literals,
                 storages=self.storages,
+                loose=self.loose,
             )
         return Judgement(vetted=vetted, findings=tuple(findings), suppressed=self.suppressed, globals=uses)
 

@@ -23,6 +23,7 @@ from safeload.rebuild import views
 from safeload.rebuild.builders import BUILDERS, name
 from safeload.rebuild.numpy_dtypes import array_dtype, numpy_dtype
 from safeload.rebuild.resolve import HashGuard, resolve
+from safeload.rebuild.storages import value_view
 from safeload.storage.arrays import ArrayDType, ArrayRecord, from_text
 from safeload.storage.dtypes import dtype_named
 from safeload.storage.records import Plan, StorageRecord, TensorRecord
@@ -97,7 +98,7 @@ class Replay:
 
     def storage_array(self, record: StorageRecord) -> Any:
         """The one-dimensional array of a whole storage."""
-        return views.storage_array(record.key, record.dtype, record.nbytes, self.placed, self.byteorder)
+        return self.tensor(value_view(record))
 
     def array(self, record: Any, call: Call) -> Any:
         """A numpy dtype, array or scalar of the pickle itself."""

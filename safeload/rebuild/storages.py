@@ -1,7 +1,15 @@
-"""The storages of a `Plan` become inputs for `placement`: host bytes, mapped or copied, in this machine's byte order, each key once.
+"""The storages of a `Plan` become inputs for `placement`: host bytes, mapped or copied, once for each way in which tensors look at them.
 
-A big-endian file is turned around by whole storages, in units of the dtype that looks at them: torch swaps by the dtype that first named the storage, so
-what it first sees as bytes (every `_rebuild_tensor_v3` dtype) stays wrong. Two dtypes with different units on one big-endian storage get a copy each.
+Nearly every tensor looks at the bytes as they are, and its storage is placed as it is: a part of the map. Where numpy or CuPy could not show the values in a view,
+the whole storage is changed on the host first, so that the work grows with the file and not with the tensor (a stride of 0 makes that as large as it likes):
+
+- big-endian files are turned around in units of the dtype that looks; torch swaps by the dtype that first named the storage, so what it first sees as bytes
+  (every `_rebuild_tensor_v3` dtype) stays wrong,
+- conjugated and negated tensors, which torch notes lazily, have their values computed,
+- sub-byte quantised types are unpacked, lower bits first,
+- bool bytes other than 0 and 1 become 1: torch keeps them, and numpy's behaviour with such a byte is undefined.
+
+Tensors that need different forms of one storage do not share memory; all others do, exactly as they were saved.
 """
 
 from __future__ import annotations
@@ -9,64 +17,125 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from safeload.budget import Budget
 from safeload.containers.base import STORED, Member
 from safeload.containers.inflate import read_member
 from safeload.placement.place import PlacedInput
+from safeload.rebuild.numpy_dtypes import numpy_dtype
 from safeload.source import ByteSource
 from safeload.storage.dtypes import DType
-from safeload.storage.records import Plan, QuantizedRecord, StorageRecord, TensorRecord
+from safeload.storage.records import NestedRecord, Plan, QuantizedRecord, StorageRecord, TensorRecord
+
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+NATIVE = sys.byteorder
 
 
-def placement_key(key: str, dtype: DType, byteorder: str) -> str:
-    """The name under which a storage is placed: its key, with the swap unit before it where the byte order differs."""
-    return key if byteorder == sys.byteorder else f"{dtype.swap_bytes}/{key}"
+class Form(msgspec.Struct, frozen=True, kw_only=True):
+    """How a storage has to look for some of its tensors."""
+
+    unit: int = 1  # bytes that turn around together
+    values: DType | None = None  # compute on elements of this dtype
+    conj: bool = False
+    neg: bool = False
+    unpack: int = 1  # values in one byte
+    is_bool: bool = False
+
+    @property
+    def name(self) -> str:
+        """Distinct for distinct forms; empty for the bytes as they are."""
+        if self == PLAIN:
+            return ""
+        dtype = self.values.name if self.values is not None else ""
+        return f"{self.unit}{'c' * self.conj}{'n' * self.neg}{self.unpack}{'b' * self.is_bool}{dtype}/"
+
+
+PLAIN = Form()
+
+
+def form_of(view: TensorRecord, byteorder: str) -> Form:
+    """The form that one tensor needs."""
+    dtype = view.dtype
+    if byteorder == NATIVE and dtype.is_plain and not view.conj and not view.neg:
+        return PLAIN
+    return Form(
+        unit=1 if byteorder == NATIVE else dtype.swap_bytes,
+        values=dtype if view.conj or view.neg else None,
+        conj=view.conj,
+        neg=view.neg,
+        unpack=dtype.per_byte,
+        is_bool=dtype.family == "bool",
+    )
+
+
+def placed_name(view: TensorRecord, byteorder: str) -> str:
+    """The name under which the storage of a tensor is placed: its key, with the form before it where that is not the plain one."""
+    form = form_of(view, byteorder)
+    return view.storage if form is PLAIN else form.name + view.storage
+
+
+def value_view(record: StorageRecord) -> TensorRecord:
+    """A storage that stands as a value, as the tensor of all its elements."""
+    return TensorRecord(dtype=record.dtype, shape=(record.nbytes // record.dtype.itemsize,), strides=(1,), offset=0, storage=record.key)
 
 
 def inputs(plan: Plan, budget: Budget, *, mapped: bool) -> dict[str, PlacedInput]:
-    """One input for each storage, in the order in which the stream names them. `mapped`: payloads stay in the copy-on-write map."""
-    byteorder = plan.container.byteorder
-    wanted: dict[str, tuple[StorageRecord, int]] = {}
-    if byteorder == sys.byteorder:
-        wanted = {key: (record, 1) for key, record in plan.storages.items()}
-    else:
-        for record in plan.storages.values():
-            wanted[placement_key(record.key, record.dtype, byteorder)] = (record, record.dtype.swap_bytes)
-        for view in _views(plan):
-            wanted[placement_key(view.storage, view.dtype, byteorder)] = (plan.storages[view.storage], view.dtype.swap_bytes)
-    source = plan.container.source
+    """One input for each storage and form. `mapped`: payloads stay in the copy-on-write map."""
+    byteorder, source = plan.container.byteorder, plan.container.source
+    wanted: dict[str, tuple[StorageRecord, Form]] = {}
+    seen: set[str] = set()
+    for view in _views(plan):
+        seen.add(view.storage)
+        form = form_of(view, byteorder)
+        wanted[form.name + view.storage] = (plan.storages[view.storage], form)
+    for key in plan.values:
+        view = value_view(plan.storages[key])
+        form = form_of(view, byteorder)
+        wanted[form.name + key] = (plan.storages[key], form)
     return {
-        name: PlacedInput(key=record.key, tag=record.location, nbytes=record.nbytes, load=_Loader(source, record.member, budget, mapped, unit, plan.private.get(record.key)))
-        for name, (record, unit) in wanted.items()
+        name: PlacedInput(
+            key=record.key,
+            tag=record.location,
+            nbytes=record.nbytes * form.unpack,
+            load=_Loader(source, record.member, budget, mapped, form, plan.private.get(record.key)),
+        )
+        for name, (record, form) in wanted.items()
     }
 
 
 def _views(plan: Plan) -> list[TensorRecord]:
     found: list[TensorRecord] = []
     for record in plan.records.values():
-        if isinstance(record, TensorRecord):
+        kind = type(record)
+        if kind is TensorRecord:
             found.append(record)
-        elif isinstance(record, QuantizedRecord):
+        elif kind is QuantizedRecord:
             found.append(record.values)
+        elif kind is NestedRecord:
+            found.extend(record.components)
     return found
 
 
 class _Loader:
     """Gives the bytes of one storage when placement asks, which for the meta device it does not."""
 
-    __slots__ = ("budget", "mapped", "member", "private", "source", "unit")
+    __slots__ = ("budget", "form", "mapped", "member", "private", "source")
 
-    def __init__(self, source: ByteSource, member: Member | None, budget: Budget, mapped: bool, unit: int, private: bytes | None) -> None:
-        self.private = private
+    def __init__(self, source: ByteSource, member: Member | None, budget: Budget, mapped: bool, form: Form, private: bytes | None) -> None:
         self.source = source
         self.member = member
         self.budget = budget
         self.mapped = mapped
-        self.unit = unit
+        self.form = form
+        self.private = private
 
-    def __call__(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def __call__(self) -> Bytes:
+        flat = self._raw()
+        return flat if self.form is PLAIN else _formed(flat, self.form)
+
+    def _raw(self) -> Bytes:
         member = self.member
         if member is None or not member.size:
             return np.empty(0, np.uint8)
@@ -78,7 +147,29 @@ class _Loader:
             raw = self.source.view(member.offset, member.size)
         else:
             raw = self.source.copy(member.offset, member.size)
-        flat = np.frombuffer(raw, np.uint8)
-        if self.unit > 1:
-            return np.ascontiguousarray(flat[: len(flat) // self.unit * self.unit].reshape(-1, self.unit)[:, ::-1]).reshape(-1)
-        return flat
+        return np.frombuffer(raw, np.uint8)
+
+
+def _formed(flat: Bytes, form: Form) -> Bytes:
+    if form.unit > 1:
+        whole = len(flat) // form.unit * form.unit
+        turned = flat.copy()
+        turned[:whole] = flat[:whole].reshape(-1, form.unit)[:, ::-1].reshape(-1)
+        flat = turned
+    if form.is_bool and flat.size and int(flat.max()) > 1:
+        flat = (flat != 0).view(np.uint8)
+    if form.unpack > 1:
+        bits = 8 // form.unpack
+        lanes = [(flat >> (bits * lane)) & ((1 << bits) - 1) for lane in range(form.unpack)]
+        flat = np.stack(lanes, axis=-1).reshape(-1)
+    if form.values is not None:
+        dtype = numpy_dtype(form.values)
+        whole = len(flat) // dtype.itemsize * dtype.itemsize
+        computed = flat.copy()
+        elements = computed[:whole].view(dtype)
+        if form.conj:
+            elements[...] = np.conj(elements)
+        if form.neg:
+            elements[...] = -elements
+        flat = computed
+    return flat

@@ -23,6 +23,8 @@ class DType(msgspec.Struct, frozen=True, kw_only=True):
     per_byte: int = 1
     swap: int = 0  # bytes; 0: as long as the item (complex numbers swap each half)
 
+    is_plain: bool = True  # numpy shows its elements in place, whatever they hold; not so bool (0 and 1 only) and sub-byte types
+
     @property
     def swap_bytes(self) -> int:
         """How many bytes turn around together in a big-endian file."""
@@ -30,7 +32,7 @@ class DType(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _row(name: str, itemsize: int, family: Family, carrier: str | None = None, per_byte: int = 1, swap: int = 0) -> DType:
-    return DType(name=name, itemsize=itemsize, family=family, carrier=carrier or name, per_byte=per_byte, swap=swap)
+    return DType(name=name, itemsize=itemsize, family=family, carrier=carrier or name, per_byte=per_byte, swap=swap, is_plain=family != "bool" and per_byte == 1)
 
 
 DTYPES: dict[str, DType] = {

@@ -37,6 +37,7 @@ def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callabl
             storages=prover.storages,
             records=prover.records,
             private=prover.private,
+            values=tuple(dict.fromkeys(sid.key for index, sid in vetted.storages.items() if index in vetted.loose)),
             tensor_count=prover.tensor_count,
             tensor_bytes=prover.tensor_bytes,
         )

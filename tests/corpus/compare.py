@@ -23,6 +23,10 @@ from safeload.values import Namespace, OpaqueObject, Storage
 from .navigate import INERT, Missing, Walker
 from .representations import class_name, expected_class, expected_key, expected_scalar, key, numpy_dtype, scalar
 
+# Never an inert record, under any policy (a numpy array of Python objects excepted).
+PLAIN = frozenset(
+    {"builtins.dict", "builtins.list", "builtins.tuple", "builtins.set", "builtins.frozenset", "collections.OrderedDict", "collections.deque", "numpy.ndarray"}
+)
 SUB_BYTE = frozenset({"quint4x2", "quint2x4"})
 
 
@@ -98,6 +102,8 @@ class Comparison:
         elif node["kind"] == "scalar" and node["type"] == "enum" and isinstance(value, OpaqueObject):
             self._same(node, "class", node["cls"], value.type_name)
             self._same(node, "value", (expected_scalar(node["value"]),), tuple(scalar(arg) for arg in value.args))
+        elif node["kind"] == "scalar" or (node.get("cls") in PLAIN and not node.get("object")):
+            self._differs(node, "class", node.get("cls", node.get("type")), f"an inert record of {class_name(value)}")
 
     def _module(self, node: dict[str, Any], value: OpaqueObject) -> None:
         """Its class, mode, submodules, and the names of `state_dict()` in order; the tensors have nodes of their own."""

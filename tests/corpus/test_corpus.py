@@ -69,3 +69,9 @@ def test_the_manifest_and_the_files_agree() -> None:
     """No file without an entry, and no entry without its file."""
     folder = corpus() / "files"
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {entry.file for entry in entries()}
+
+
+def test_inspect_reaches_every_tensor() -> None:
+    """Whatever else stays inside records that only their own library can read: no tensor and no storage does."""
+    for result in outcomes().values():
+        assert not {"tensor", "storage", "uninitialized", "module"} & set(result.unreached), str(result)

@@ -167,7 +167,11 @@ ALLOWED_NAMES_MISUSED = {  # name -> arguments that ask it for something else th
     "uuid-of-text": ("uuid UUID", "BINUNICODE 'x'\nTUPLE1", "SL304"),
     "path-of-int": ("pathlib PosixPath", "BININT1 1\nTUPLE1", "SL304"),
     "namespace-with-args": ("argparse Namespace", "BININT1 1\nTUPLE1", "SL304"),
-    "scalar-object": ("numpy._core.multiarray scalar", "GLOBAL numpy dtype\nBINUNICODE 'O'\nNEWFALSE\nNEWTRUE\nTUPLE3\nREDUCE\nSHORT_BINBYTES b'N.'\nTUPLE2", "SL409"),
+    "scalar-object": (
+        "numpy._core.multiarray scalar",
+        "GLOBAL numpy dtype\nBINUNICODE 'O'\nNEWFALSE\nNEWTRUE\nTUPLE3\nREDUCE\nSHORT_BINBYTES b'N.'\nTUPLE2",
+        "SL409",
+    ),
     "defaultdict-factory": ("collections defaultdict", "GLOBAL posix mkdir\nTUPLE1", "SL304"),
 }
 

@@ -16,8 +16,10 @@ LOOKUPS = {  # how the two words come onto the stack; look-back scanners take th
     "decoys-between": NAMED.replace("STACK_GLOBAL", DECOYS + "STACK_GLOBAL"),
     "decoys-in-memo": "SHORT_BINUNICODE 'collections'\nMEMOIZE\nPOP\n" + NAMED.replace("STACK_GLOBAL", "MEMOIZE\nSTACK_GLOBAL"),
     "from-memo": "SHORT_BINUNICODE 'mkdir'\nMEMOIZE\nPOP\nSHORT_BINUNICODE 'posix'\nBINGET 0\nSTACK_GLOBAL\nBINUNICODE 'RAN'\nTUPLE1\nREDUCE\n",
-    "slot-redefined": "SHORT_BINUNICODE 'json'\nBINPUT 3\nPOP\nSHORT_BINUNICODE 'posix'\nBINPUT 3\nPOP\nBINGET 3\nSHORT_BINUNICODE 'mkdir'\nSTACK_GLOBAL\nBINUNICODE 'RAN'\nTUPLE1\nREDUCE\n",
-    "memoize-after-put": "SHORT_BINUNICODE 'posix'\nBINPUT 0\nMEMOIZE\nPOP\nBINGET 1\nSHORT_BINUNICODE 'mkdir'\nSTACK_GLOBAL\nBINUNICODE 'RAN'\nTUPLE1\nREDUCE\n",
+    "slot-redefined": "SHORT_BINUNICODE 'json'\nBINPUT 3\nPOP\n"
+    "SHORT_BINUNICODE 'posix'\nBINPUT 3\nPOP\nBINGET 3\nSHORT_BINUNICODE 'mkdir'\nSTACK_GLOBAL\nBINUNICODE 'RAN'\nTUPLE1\nREDUCE\n",
+    "memoize-after-put": "SHORT_BINUNICODE 'posix'\nBINPUT 0\nMEMOIZE\n"
+    "POP\nBINGET 1\nSHORT_BINUNICODE 'mkdir'\nSTACK_GLOBAL\nBINUNICODE 'RAN'\nTUPLE1\nREDUCE\n",
     "slots-out-of-order": "SHORT_BINUNICODE 'posix'\nLONG_BINPUT 70000\nSHORT_BINUNICODE 'mkdir'\nPUT 5\nSTACK_GLOBAL\nBINUNICODE 'RAN'\nTUPLE1\nREDUCE\n",
     "dup": "SHORT_BINUNICODE 'posix'\nDUP\nPOP\nSHORT_BINUNICODE 'mkdir'\nSTACK_GLOBAL\nBINUNICODE 'RAN'\nTUPLE1\nREDUCE\n",
     "8-bit-strings": NAMED.replace("SHORT_BINUNICODE", "SHORT_BINSTRING"),
@@ -55,7 +57,13 @@ def test_a_name_is_two_strings(refused: Refusal, name: str) -> None:
     refused(stream(NOT_TEXT[name] + "STACK_GLOBAL\n", 4), verdict, "SL201")
 
 
-MISSES = {"get": "GET 7\n", "binget": "BINGET 7\n", "long-binget": "LONG_BINGET 70000\n", "negative-put": "NONE\nPUT b'-1'\n", "negative-get": "NONE\nPUT 1\nPOP\nGET b'-1'\n"}
+MISSES = {
+    "get": "GET 7\n",
+    "binget": "BINGET 7\n",
+    "long-binget": "LONG_BINGET 70000\n",
+    "negative-put": "NONE\nPUT b'-1'\n",
+    "negative-get": "NONE\nPUT 1\nPOP\nGET b'-1'\n",
+}
 
 
 @pytest.mark.parametrize("name", MISSES)

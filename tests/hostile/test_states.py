@@ -104,7 +104,9 @@ def test_a_state_that_holds_a_payload_is_named(refused: Refusal) -> None:
 
 def test_setstate_by_name_is_data_under_inspect(refused: Refusal) -> None:
     """`obj.__setstate__ = os.mkdir; obj.__setstate__(path)` in two BUILDs (fickling GHSA-mhc9); here it is a record with two states, or refused."""
-    listing = "GLOBAL my.module Class\nEMPTY_TUPLE\nNEWOBJ\nEMPTY_DICT\nBINUNICODE '__setstate__'\nGLOBAL my.module f\nSETITEM\nBUILD\nBINUNICODE 'RAN'\nBUILD\n"
+    listing = (
+        "GLOBAL my.module Class\nEMPTY_TUPLE\nNEWOBJ\nEMPTY_DICT\nBINUNICODE '__setstate__'\nGLOBAL my.module f\nSETITEM\nBUILD\nBINUNICODE 'RAN'\nBUILD\n"
+    )
     refused(refused.armed(stream(listing)), "rejected", "SL301")
 
 
@@ -125,7 +127,9 @@ ARRAY = "GLOBAL numpy._core.multiarray _reconstruct\nGLOBAL numpy ndarray\nBININ
 DTYPE = "GLOBAL numpy dtype\nBINUNICODE '{code}'\nNEWFALSE\nNEWTRUE\nTUPLE3\nREDUCE\n"
 
 
-def array(shape: str = "BININT1 2\nTUPLE1\n", dtype: str = DTYPE.format(code="f4"), data: str = "SHORT_BINBYTES b'abcdefgh'\n", fortran: str = "NEWFALSE\n") -> str:
+def array(
+    shape: str = "BININT1 2\nTUPLE1\n", dtype: str = DTYPE.format(code="f4"), data: str = "SHORT_BINBYTES b'abcdefgh'\n", fortran: str = "NEWFALSE\n"
+) -> str:
     """An array by `_reconstruct` and a state."""
     return f"{ARRAY}MARK\nBININT1 1\n{shape}{dtype}{fortran}{data}TUPLE\nBUILD\n"
 
@@ -147,8 +151,11 @@ ARRAYS = {
     "dtype-unknown": (array(dtype=DTYPE.format(code="zz")), "SL"),
     "dtype-huge": (array(dtype=DTYPE.format(code="V99999999999999999999")), "SL"),
     "dtype-list": (array(dtype=DTYPE.format(code="f4,O")), "SL"),
-    "dtype-eval": (array(dtype=DTYPE.format(code="__import__(\"os\")")), "SL"),
-    "two-states": (array() + "MARK\nBININT1 1\nBININT1 2\nTUPLE1\n" + DTYPE.format(code="f4") + "NEWFALSE\nSHORT_BINBYTES b'abcdefgh'\nTUPLE\nBUILD\n", "SL407"),
+    "dtype-eval": (array(dtype=DTYPE.format(code='__import__("os")')), "SL"),
+    "two-states": (
+        array() + "MARK\nBININT1 1\nBININT1 2\nTUPLE1\n" + DTYPE.format(code="f4") + "NEWFALSE\nSHORT_BINBYTES b'abcdefgh'\nTUPLE\nBUILD\n",
+        "SL407",
+    ),
 }
 
 
@@ -167,6 +174,12 @@ def test_items_without_bytes_are_no_way_around_the_budget(refused: Refusal) -> N
 
 def test_the_honest_ones_are_accepted() -> None:
     """Each listing above bends one of these."""
-    for data in (archive(tensor()), archive(vector("FloatStorage", "'0'", 6)), stream(array(), 3), stream(ORDERED + state("_metadata") + "BUILD\n"), stream(NAMESPACE + state("lr") + "BUILD\n")):
+    for data in (
+        archive(tensor()),
+        archive(vector("FloatStorage", "'0'", 6)),
+        stream(array(), 3),
+        stream(ORDERED + state("_metadata") + "BUILD\n"),
+        stream(NAMESPACE + state("lr") + "BUILD\n"),
+    ):
         assert safeload.scan(data).verdict == "accepted", safeload.scan(data).errors
         safeload.load(data, map_location="cpu")

@@ -40,7 +40,7 @@ def test_a_payload_before_the_damage_is_named(refused: Refusal, name: str) -> No
 
 @pytest.mark.parametrize("name", TAILS)
 def test_damage_alone_is_inconclusive(refused: Refusal, name: str) -> None:
-    report = refused(assemble("PROTO 2\nNONE\n") + TAILS[name], "inconclusive")
+    report = refused(assemble("PROTO 2\nNONE\n") + TAILS[name], "rejected" if name == "ext" else "inconclusive")
     assert {finding.rule[:3] for finding in report.errors} == {"SL2"}
 
 
@@ -102,14 +102,18 @@ FRAMES = {
 
 @pytest.mark.parametrize("name", FRAMES)
 def test_frames_hold_what_they_announce(refused: Refusal, name: str) -> None:
-    refused(stream(FRAMES[name], 4) + (b"N" * 20 if name in ("stop-inside", "nested") else b""), "inconclusive")
+    data = stream(FRAMES[name], 4) + (b"N" * 20 if name in ("stop-inside", "nested") else b"")
+    if name in ("too-long", "endless"):  # cut short, for all that anybody knows
+        refused(data, "inconclusive")
+    else:
+        refused(data, "rejected", "SL204")
 
 
 def test_a_hidden_program_behind_a_long_argument_is_not_data(refused: Refusal) -> None:
     """CPython gh-154848: the frame ends inside the argument, and the C unpickler went on reading opcodes where pickletools shows bytes."""
     hidden = refused.armed(stream(SYSTEM, None))
     data = assemble("PROTO 4\n") + b"\x95" + (9 + 4).to_bytes(8, "little") + b"B" + len(hidden).to_bytes(4, "little") + b"xxxxyyyy"[:8] + hidden + b"."
-    refused(b"\x80\4" + b"C\x80" + bytes(128) + b"0" + data[2:], "inconclusive")
+    refused(b"\x80\4" + b"C\x80" + bytes(128) + b"0" + data[2:], "rejected", "SL204")
 
 
 DEEP = {

@@ -67,14 +67,20 @@ STORAGES = {
     "type-is-no-storage": ("MARK\nBINUNICODE 'storage'\nGLOBAL torch float32\nBINUNICODE '0'\nBINUNICODE 'cpu'\nBININT1 6\nTUPLE\nBINPERSID\n", "SL306"),
     "type-is-a-payload": ("MARK\nBINUNICODE 'storage'\nGLOBAL posix mkdir\nBINUNICODE '0'\nBINUNICODE 'cpu'\nBININT1 6\nTUPLE\nBINPERSID\n", "SL301"),
     "too-few-parts": ("BINUNICODE 'storage'\nGLOBAL torch FloatStorage\nBINUNICODE '0'\nTUPLE3\nBINPERSID\n", "SL306"),
-    "too-many-parts": ("MARK\nBINUNICODE 'storage'\nGLOBAL torch FloatStorage\nBINUNICODE '0'\nBINUNICODE 'cpu'\nBININT1 6\nNONE\nNONE\nTUPLE\nBINPERSID\n", "SL306"),
+    "too-many-parts": (
+        "MARK\nBINUNICODE 'storage'\nGLOBAL torch FloatStorage\nBINUNICODE '0'\nBINUNICODE 'cpu'\nBININT1 6\nNONE\nNONE\nTUPLE\nBINPERSID\n",
+        "SL306",
+    ),
     "a-list": ("EMPTY_LIST\nBINPERSID\n", "SL306"),
     "an-int": ("BININT1 1\nBINPERSID\n", "SL306"),
     "none": ("NONE\nBINPERSID\n", "SL306"),
     "another-word": ("MARK\nBINUNICODE 'Storage'\nGLOBAL torch FloatStorage\nBINUNICODE '0'\nBINUNICODE 'cpu'\nBININT1 6\nTUPLE\nBINPERSID\n", "SL306"),
     "a-line": ("PERSID 0\n", "SL306"),
     "key-is-bytes": ("MARK\nBINUNICODE 'storage'\nGLOBAL torch FloatStorage\nEMPTY_LIST\nBINUNICODE 'cpu'\nBININT1 6\nTUPLE\nBINPERSID\n", "SL306"),
-    "view-of-text": ("MARK\nBINUNICODE 'storage'\nGLOBAL torch FloatStorage\nBINUNICODE '0'\nBINUNICODE 'cpu'\nBININT1 6\nBINUNICODE 'view'\nTUPLE\nBINPERSID\n", "SL306"),
+    "view-of-text": (
+        "MARK\nBINUNICODE 'storage'\nGLOBAL torch FloatStorage\nBINUNICODE '0'\nBINUNICODE 'cpu'\nBININT1 6\nBINUNICODE 'view'\nTUPLE\nBINPERSID\n",
+        "SL306",
+    ),
     "module-with-payload": ("MARK\nBINUNICODE 'module'\nGLOBAL posix mkdir\nBINUNICODE 'x.py'\nBINUNICODE 'import antigravity'\nTUPLE\nBINPERSID\n", "SL301"),
 }
 

@@ -75,7 +75,7 @@ class _Stack:
         name = op.name
         if op.effect in ("refused", "stop", "frame") or name == "POP":
             return name == "POP" and bool(top or self.marks)
-        if op.to_mark and not self.marks or len(top) < op.above:
+        if (op.to_mark and not self.marks) or len(top) < op.above:
             return False
         if op.effect != "mutate" and len(below if op.to_mark else top) < op.pops:
             return False

@@ -1,0 +1,289 @@
+"""Everything that `load` and `scan` accept as `f`, and what becomes of the file behind it."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builds import dense, pairs, torch_zip
+
+import safeload
+from safeload.errors import CheckpointError, LimitExceeded
+from safeload.limits import DEFAULT_LIMITS, Limits
+from safeload.source import open_source
+
+FLOATS = np.arange(6, dtype="<f4")
+DATA = torch_zip(pairs(w=dense("FloatStorage", 6, (2, 3), (3, 1)), tail=dense("FloatStorage", 6, (2,), (1,), offset=4)), {"0": FLOATS.tobytes()})
+
+
+class OnlyRead:
+    """A stream with nothing but `read`, three bytes at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self._inner = io.BytesIO(data)
+
+    def read(self, count: int = -1) -> bytes:
+        return self._inner.read(min(count, 3) if count >= 0 else -1)
+
+
+class PathLike:
+    def __init__(self, path: str | bytes) -> None:
+        self.path = path
+
+    def __fspath__(self) -> Any:
+        return self.path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "model.pt"
+    file.write_bytes(DATA)
+    return file
+
+
+def checked(value: Any) -> None:
+    assert value["w"].tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]] and value["tail"].tolist() == [4.0, 5.0]
+    value["w"][1, 1] = 9.0
+    assert value["tail"][0] == 9.0, "the alias is kept, and is writable"
+
+
+def piped(data: bytes) -> Any:
+    """The reading end of a pipe; a thread writes, as `cat model.pt |` does."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as out:
+            out.write(data)
+
+    threading.Thread(target=write, daemon=True).start()
+    return os.fdopen(reading, "rb")
+
+
+@pytest.mark.parametrize("mmap", [None, True, False])
+@pytest.mark.parametrize("kind", ["str", "Path", "PathLike", "bytes", "bytearray", "memoryview", "BytesIO", "BytesIO at 5", "file", "file at 5", "unbuffered", "update", "OnlyRead"])
+def test_every_kind_of_input_gives_the_same_writable_tensors(path: Path, kind: str, mmap: bool | None) -> None:
+    behind = path.with_name("behind")
+    behind.write_bytes(b"12345" + DATA)
+    moved = io.BytesIO(b"12345" + DATA)
+    moved.seek(5)
+    with path.open("rb") as file, behind.open("rb") as far, open(path, "rb", buffering=0) as raw, path.open("r+b") as update:
+        far.seek(5)
+        inputs: dict[str, Any] = {
+            "str": str(path), "Path": path, "PathLike": PathLike(str(path)), "bytes": DATA, "bytearray": bytearray(DATA), "memoryview": memoryview(DATA),
+            "BytesIO": io.BytesIO(DATA), "BytesIO at 5": moved, "file": file, "file at 5": far, "unbuffered": raw, "update": update, "OnlyRead": OnlyRead(DATA),
+        }  # fmt: skip
+        value = safeload.load(inputs[kind], mmap=mmap)
+    path.unlink()
+    behind.unlink()
+    checked(value)
+
+
+def test_gzip_and_temporary_files(tmp_path: Path) -> None:
+    packed = tmp_path / "model.pt.gz"
+    packed.write_bytes(gzip.compress(DATA))
+    with gzip.open(packed) as file:
+        checked(safeload.load(file))
+    for make in (tempfile.TemporaryFile, tempfile.NamedTemporaryFile, tempfile.SpooledTemporaryFile):
+        with make() as file:
+            file.write(b"xyz" + DATA)
+            file.seek(3)
+            checked(safeload.load(file))
+
+
+def test_damaged_gzip_is_the_files_fault(tmp_path: Path) -> None:
+    packed = gzip.compress(DATA)
+    for broken in (packed[:-20], packed[:30] + b"\xff\0\xff" + packed[33:]):
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(broken)) as file:
+                safeload.load(file)
+        except CheckpointError as error:
+            assert error.rule == "SL005"
+        else:
+            raise AssertionError("a damaged stream was loaded")
+
+
+def test_a_pipe_is_read_to_its_end() -> None:
+    with piped(DATA) as file:
+        assert safeload.scan(file).verdict == "accepted"
+    with piped(DATA) as file:
+        checked(safeload.load(file))
+    with piped(DATA) as file, safeload.open(file) as checkpoint:
+        assert checkpoint.get_tensor("tail").tolist() == [4.0, 5.0]
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    with piped(DATA) as file:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
+        checked(safeload.load(sys.stdin.buffer))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_named_pipe_by_its_path(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=lambda: fifo.write_bytes(DATA), daemon=True)
+    writer.start()
+    checked(safeload.load(fifo))
+    writer.join()
+
+
+def test_what_the_operating_system_refuses_stays_an_os_error(tmp_path: Path) -> None:
+    for call in (safeload.load, safeload.scan, safeload.open, safeload.get_unsafe_globals_in_checkpoint):
+        with pytest.raises(FileNotFoundError):
+            call(tmp_path / "missing.pt")
+        with pytest.raises(IsADirectoryError):
+            call(tmp_path)
+        with pytest.raises(NotADirectoryError):
+            call(__file__ + "/model.pt")
+
+
+@pytest.mark.parametrize("wrong", [None, 3, 1.5, [DATA], {}, object(), io.StringIO("text")])
+def test_wrong_arguments_are_type_errors(wrong: Any) -> None:
+    for call in (safeload.load, safeload.scan, safeload.open):
+        with pytest.raises(TypeError):
+            call(wrong)
+
+
+def test_a_null_byte_in_a_path_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="null"):
+        safeload.load("a\0b")
+
+
+def test_a_closed_file_is_the_callers_mistake(path: Path) -> None:
+    with path.open("rb") as file:
+        pass
+    with pytest.raises(ValueError, match="closed"):
+        safeload.load(file)
+
+
+def test_a_path_of_bytes_is_named_in_errors(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.pt"
+    bad.write_bytes(b"PK\3\4junk")
+    with pytest.raises(CheckpointError, match=r"bad\.pt"):
+        safeload.load(PathLike(os.fsencode(bad)))
+    assert isinstance(safeload.scan(PathLike(os.fsencode(bad))).path, str)
+
+
+@pytest.mark.parametrize("f", ["path", "file", "bytes", "BytesIO"])
+def test_both_sides_of_file_bytes(path: Path, f: str) -> None:
+    with path.open("rb") as file:
+        given: Any = {"path": str(path), "file": file, "bytes": DATA, "BytesIO": io.BytesIO(DATA)}[f]
+        assert safeload.scan(given, limits={"file_bytes": len(DATA)}).verdict == "accepted"
+        assert safeload.scan(given, limits={"file_bytes": len(DATA) - 1}).verdict == "inconclusive"
+        with pytest.raises(LimitExceeded, match="file_bytes"):
+            safeload.load(given, limits={"file_bytes": len(DATA) - 1})
+
+
+def test_no_descriptor_is_lost_or_closed_twice(path: Path) -> None:
+    count = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    broken = path.with_name("broken")
+    broken.write_bytes(DATA[:50])
+    for _ in range(3):
+        safeload.load(path)
+        safeload.open(path).close()
+        for bad in (broken, path):
+            with pytest.raises(CheckpointError):
+                safeload.open(bad, limits={"file_bytes": len(DATA)} if bad is broken else {"opcodes": 1})
+    if count:
+        assert len(os.listdir("/proc/self/fd")) <= count + 1
+
+
+def test_both_sides_of_spool_bytes() -> None:
+    checked(safeload.load(OnlyRead(DATA), limits={"spool_bytes": len(DATA)}))
+    with pytest.raises(LimitExceeded, match="spool_bytes"):
+        safeload.load(OnlyRead(DATA), limits={"spool_bytes": len(DATA) - 1})
+    report = safeload.scan(OnlyRead(DATA), limits={"spool_bytes": 1})
+    assert (report.verdict, report.errors[0].rule) == ("inconclusive", "SL901")
+
+
+def test_an_endless_stream_ends_at_the_limit() -> None:
+    class Endless:
+        def read(self, count: int = -1) -> bytes:
+            return b"\0" * count
+
+    with pytest.raises(LimitExceeded):
+        safeload.load(Endless(), limits={"spool_bytes": 1 << 22})
+
+
+@pytest.mark.parametrize("mmap", [True, False])
+def test_the_file_on_disk_never_changes_and_its_changes_stay_outside(path: Path, mmap: bool) -> None:
+    value = safeload.load(path, mmap=mmap)
+    value["w"][:] = -1.0
+    assert path.read_bytes() == DATA
+    again = safeload.load(path, mmap=mmap)
+    assert again["w"][0, 1] == 1.0 and value["w"][0, 1] == -1.0, "private to each load"
+    checked(again)
+
+
+@pytest.mark.parametrize("mmap", [None, False])
+def test_a_file_that_shrinks_after_the_verdict_is_an_error_and_no_crash(path: Path, mmap: bool | None) -> None:
+    def cut(storage: Any, tag: str) -> None:
+        os.truncate(path, 64)
+
+    with pytest.raises(CheckpointError):
+        safeload.load(path, map_location=cut, mmap=mmap)
+
+
+def test_a_file_that_shrinks_before_it_is_read(path: Path) -> None:
+    source = open_source(path, DEFAULT_LIMITS)
+    os.truncate(path, 10)
+    with source, pytest.raises(CheckpointError) as caught:
+        source.read(0, len(DATA))
+    assert caught.value.rule == "SL004"
+    assert source.name == str(path)
+
+
+def test_a_file_that_grows_is_read_as_it_was(path: Path) -> None:
+    with safeload.open(path) as checkpoint, path.open("ab") as file:
+        file.write(b"more")
+        file.flush()
+        assert checkpoint.get_tensor("tail").tolist() == [4.0, 5.0]
+
+
+@pytest.mark.parametrize("f", ["path", "bytes"])
+@pytest.mark.parametrize(("offset", "length"), [(-1, 1), (0, -1), (0, len(DATA) + 1), (len(DATA), 1), (1 << 70, 1)])
+def test_no_range_outside_the_source_is_given_out(path: Path, f: str, offset: int, length: int) -> None:
+    with open_source(path if f == "path" else DATA, DEFAULT_LIMITS) as source:
+        for ask in (source.read, source.copy, source.view):
+            with pytest.raises(CheckpointError) as caught:
+                ask(offset, length)
+            assert caught.value.rule == "SL004"
+
+
+@pytest.mark.parametrize("f", ["path", "bytes"])
+def test_reads_are_exact_and_views_outlive_the_source(path: Path, f: str) -> None:
+    import hashlib
+
+    with open_source(path if f == "path" else DATA, DEFAULT_LIMITS) as source:
+        assert source.read(3, 7) == DATA[3:10] == bytes(source.copy(3, 7)) == bytes(source.view(3, 7))
+        assert source.read(len(DATA), 0) == b""
+        assert source.sha256() == hashlib.sha256(DATA).hexdigest()
+        part = source.part(100)
+        assert (part.size, part.read(0, 4)) == (len(DATA) - 100, DATA[100:104])
+        view, frozen = source.view(0, 4), source.view(0, 4, writable=False)
+        assert not view.readonly and frozen.readonly
+    view[:] = b"ABCD"
+    assert bytes(frozen) == b"ABCD" and path.read_bytes() == DATA
+
+
+def test_a_source_may_be_empty(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pt"
+    empty.touch()
+    end = io.BytesIO(DATA)
+    end.seek(len(DATA) + 10)
+    for f in (empty, b"", io.BytesIO(), end):
+        report = safeload.scan(f)
+        assert (report.verdict, report.errors[0].rule, report.bytes_total) == ("inconclusive", "SL003", 0)
+
+
+def test_the_limits_of_a_source_are_those_of_the_call() -> None:
+    with pytest.raises(LimitExceeded):
+        open_source(DATA, Limits(file_bytes=3))

@@ -6,6 +6,7 @@ Every file ends in a value, a report, or a `CheckpointError` (law 3). What canno
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from safeload.judge import Options, Reading, Verify, judge
 from safeload.limits import Limits
 from safeload.policy.model import Policy
 from safeload.policy.resolve import load_policy
-from safeload.source import ByteSource, FileLike, open_source
+from safeload.source import ByteSource, FileLike, is_seekable, open_source
 
 if TYPE_CHECKING:
     import os
@@ -59,8 +60,8 @@ def load(
     if pickle_module is not None:
         raise TypeError("safeload has no pickle_module; what may be loaded is decided by policy=")
     resolved, budget_limits = _policy_and_limits(policy, limits)
-    is_file = hasattr(f, "read") and hasattr(f, "seek") and hasattr(f, "tell")
-    options = Options(encoding=encoding, errors=errors, extra_opaque=frozenset(constructors or ()), first_only=is_file)
+    is_file = is_seekable(f)
+    options = _options(encoding, errors, extra_opaque=frozenset(constructors or ()), first_only=is_file)
     start = f.tell() if is_file else 0  # type: ignore[union-attr]
     # 1
     with open_source(f, budget_limits) as source, Paused():
@@ -100,12 +101,13 @@ def read(
 ) -> Reading:
     """`scan`, with the interpreted streams beside the report: for listings and explanations."""
     resolved, budget_limits = _policy_and_limits(policy, limits)
+    options = _options(encoding, "strict", verify=verify, digest=digest)
     try:
         source = open_source(f, budget_limits)
     except CheckpointError as error:
         return _unreadable(error, f, resolved, budget_limits)
     with source:
-        return judge(source, resolved, budget_limits, Options(encoding=encoding, verify=verify, digest=digest))
+        return judge(source, resolved, budget_limits, options)
 
 
 def open(
@@ -123,9 +125,10 @@ def open(
     from safeload.lazy import Checkpoint
 
     resolved, budget_limits = _policy_and_limits(policy, limits)
+    options = _options(encoding, "strict")
     source = open_source(f, budget_limits)
     try:
-        reading = _accepted(judge(source, resolved, budget_limits, Options(encoding=encoding)), source)
+        reading = _accepted(judge(source, resolved, budget_limits, options), source)
         return Checkpoint(reading, source, map_location)
     except BaseException:
         source.close()
@@ -149,11 +152,11 @@ class RestrictedUnpickler:
     ) -> None:
         self._file = file
         self._policy, self._limits = _policy_and_limits(policy, limits)
-        self._options = Options(encoding=encoding, errors=errors, first_only=True)
+        self._options = _options(encoding, errors, first_only=True)
 
     def load(self) -> Any:
         """The value of the next stream. Raises as `safeload.load` does, and `EOFError` where nothing follows, as pickle does."""
-        start = self._file.tell() if self._seekable() else None
+        start = self._file.tell() if is_seekable(self._file) else None
         with open_source(self._file, self._limits) as source:
             if not source.size:
                 raise EOFError("the file holds no further pickle")
@@ -162,9 +165,6 @@ class RestrictedUnpickler:
         if start is not None and reading.ends:
             self._file.seek(start + reading.ends[0])
         return value
-
-    def _seekable(self) -> bool:
-        return hasattr(self._file, "seek") and hasattr(self._file, "tell") and (not hasattr(self._file, "seekable") or bool(self._file.seekable()))
 
 
 def get_unsafe_globals_in_checkpoint(f: FileLike, *, policy: str | os.PathLike[str] | Policy | None = "weights-only") -> list[str]:
@@ -181,6 +181,19 @@ def get_unsafe_globals_in_checkpoint(f: FileLike, *, policy: str | os.PathLike[s
 
 
 # ---- shared steps -----------------------------------------------------------------------------------------------------------------------
+
+
+def _options(encoding: str, errors: str, **more: Any) -> Options:
+    """The options of one call. Raises `ValueError` for a text encoding or error handler that does not exist, before the file is touched."""
+    if not isinstance(encoding, str) or not isinstance(errors, str):
+        raise TypeError("encoding and errors are names of text encodings and error handlers")
+    if encoding != "bytes":
+        try:
+            b"a".decode(encoding, errors)
+            codecs.lookup_error(errors)
+        except (LookupError, ValueError) as error:  # UnicodeError is a ValueError: the encoding "undefined" raises it for any text
+            raise ValueError(f"encoding={encoding!r}, errors={errors!r}: {error}") from None
+    return Options(encoding=encoding, errors=errors, **more)
 
 
 def _policy_and_limits(policy: str | os.PathLike[str] | Policy | None, limits: Limits | Mapping[str, int] | None) -> tuple[Policy, Limits]:

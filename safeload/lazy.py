@@ -6,6 +6,7 @@ the keys. Payloads are mapped, so `get_slice(name)[:10]` touches the pages of te
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +22,7 @@ from safeload.rebuild.resolve import resolve
 from safeload.rebuild.storages import inputs, placed_name
 from safeload.source import ByteSource
 from safeload.storage.records import TensorRecord
-from safeload.tensors import NestedTensor, QuantizedTensor, SparseTensor, SubclassTensor
+from safeload.tensors import MetaTensor, NestedTensor, QuantizedTensor, SparseTensor, SubclassTensor
 from safeload.values import OpaqueObject, Storage
 
 
@@ -69,7 +70,10 @@ class LazyTensor:
         return self.checkpoint._array(self.record)
 
     def __getitem__(self, index: Any) -> Any:
-        return self.numpy()[index]
+        array = self.numpy()
+        if isinstance(array, MetaTensor):
+            raise ValueError("a tensor on meta has no data to take a slice of")
+        return array[index]
 
     def __repr__(self) -> str:
         return f"<tensor {self.dtype} {list(self.shape)}>"
@@ -200,18 +204,24 @@ def _named(root: Any) -> Iterator[tuple[str, TensorRecord]]:
         stack.extend((f"{path}.{key}" if path else str(key), child) for key, child in reversed(children))
 
 
+def _state(value: OpaqueObject | SubclassTensor) -> list[tuple[Any, Any]]:
+    """The attributes that a state shows, or the state itself where it shows none."""
+    attributes = value.attributes
+    return list(attributes.items()) if attributes or value.state is None else [("state", value.state)]
+
+
 def _children(value: Any) -> list[tuple[Any, Any]] | None:
     """What a value holds, with the key of each; None for a leaf."""
     if isinstance(value, dict):
         return [(key if isinstance(key, (str, int)) else repr(key)[:60], child) for key, child in value.items()]
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, deque)):
         return list(enumerate(value))
     if isinstance(value, (set, frozenset)):
         return None
     if isinstance(value, OpaqueObject):
-        return [*enumerate(value.args), *value.attributes.items(), *enumerate(value.items or ()), *(value.pairs or ())]
+        return [*enumerate(value.args), *(value.kwargs or {}).items(), *_state(value), *enumerate(value.items or ()), *(value.pairs or ())]
     if isinstance(value, SubclassTensor):
-        return [("data", value.data), *value.attributes.items()]
+        return [("data", value.data), *_state(value)]
     if isinstance(value, SparseTensor):
         parts = (("indices", value.indices), ("compressed", value.compressed), ("plain", value.plain), ("values", value.values))
         return [(name, part) for name, part in parts if part is not None]

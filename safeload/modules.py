@@ -13,6 +13,7 @@ from safeload.tensors import MetaTensor, NestedTensor, QuantizedTensor, SparseTe
 from safeload.values import OpaqueObject
 
 MAX_MODULE_DEPTH = 1_000  # nested modules on one path; a cycle of modules is longer than any real one
+MAX_MODULES = 100_000  # visits; modules that share their children double the names at each level
 CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model", "ema", "net", "module")  # where training scripts put the weights, in this order
 TENSOR_TYPES = (SparseTensor, QuantizedTensor, NestedTensor, MetaTensor, SubclassTensor)
 
@@ -66,8 +67,12 @@ def _is_tensor(value: Any) -> bool:
 def _module(root: OpaqueObject) -> OrderedDict[str, Any]:
     out: OrderedDict[str, Any] = OrderedDict()
     stack: list[tuple[str, OpaqueObject, int]] = [("", root, 0)]
+    visited = 0
     while stack:
         prefix, module, depth = stack.pop()
+        visited += 1
+        if visited > MAX_MODULES:
+            raise TypeError(f"more than {MAX_MODULES:,} modules, counted once for each name that they have")
         if depth > MAX_MODULE_DEPTH:
             raise TypeError("the modules contain each other")
         attributes = module.attributes

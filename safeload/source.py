@@ -143,7 +143,7 @@ def open_source(f: FileLike, limits: Limits) -> ByteSource:
         data = bytes(f)
         return _checked(ByteSource(name="<bytes>", size=len(data), buffer=data), limits)
     if isinstance(f, (str, os.PathLike)):
-        return _open_path(os.fspath(f), limits)
+        return _open_path(os.fsdecode(f), limits)
     if isinstance(f, io.BytesIO):
         data, base = f.getvalue(), f.tell()
         return _checked(ByteSource(name="<BytesIO>", size=max(len(data) - base, 0), base=base, buffer=data), limits)
@@ -166,10 +166,13 @@ def _open_path(path: str, limits: Limits) -> ByteSource:
             with os.fdopen(os.dup(fd), "rb") as stream:
                 source = _spool(stream, limits, name=path)
             os.close(fd)
+            fd = -1
             return source
-        return _checked(ByteSource(name=path, size=status.st_size, fd=fd, owns_fd=True), limits)
+        _check_size(path, status.st_size, limits)
+        return ByteSource(name=path, size=status.st_size, fd=fd, owns_fd=True)
     except BaseException:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
         raise
 
 
@@ -188,8 +191,9 @@ def _is_plain_file(f: io.BufferedReader | io.FileIO) -> bool:
 def _open_plain(f: io.BufferedReader | io.FileIO, limits: Limits) -> ByteSource:
     fd, base = f.fileno(), f.tell()
     size = max(os.fstat(fd).st_size - base, 0)
-    name = f.name if isinstance(f.name, str) else f"<file {f.name}>"
-    return _checked(ByteSource(name=name, size=size, base=base, fd=os.dup(fd), owns_fd=True), limits)
+    name = f.name if isinstance(f.name, str) else os.fsdecode(f.name) if isinstance(f.name, bytes) else f"<file {f.name}>"
+    _check_size(name, size, limits)
+    return ByteSource(name=name, size=size, base=base, fd=os.dup(fd), owns_fd=True)
 
 
 def _spool(f: IO[bytes], limits: Limits, *, name: str | None = None) -> ByteSource:
@@ -198,6 +202,8 @@ def _spool(f: IO[bytes], limits: Limits, *, name: str | None = None) -> ByteSour
     while True:
         try:
             part = f.read(SPOOL_CHUNK_BYTES)
+        except UnicodeDecodeError:
+            raise TypeError(f"{label} reads text; open the file with mode 'rb'") from None
         except (OSError, EOFError, ValueError) as error:  # gzip and friends: damaged or closed streams
             raise CheckpointError(f"{label} cannot be read: {error}", rule="SL005") from error
         if not isinstance(part, (bytes, bytearray, memoryview)):
@@ -213,7 +219,19 @@ def _spool(f: IO[bytes], limits: Limits, *, name: str | None = None) -> ByteSour
 
 
 def _checked(source: ByteSource, limits: Limits) -> ByteSource:
-    if source.size > limits.file_bytes:
-        source.close()
-        raise LimitExceeded(f"{source.name} holds {source.size:,} bytes; the limit file_bytes is {limits.file_bytes:,}", rule="SL901")
+    _check_size(source.name, source.size, limits)
     return source
+
+
+def _check_size(name: str, size: int, limits: Limits) -> None:
+    if size > limits.file_bytes:
+        raise LimitExceeded(f"{name} holds {size:,} bytes; the limit file_bytes is {limits.file_bytes:,}", rule="SL901")
+
+
+def is_seekable(f: object) -> bool:
+    """Can this file object say where it is and go back there? Pipes have the methods and refuse them."""
+    if not (hasattr(f, "seek") and hasattr(f, "tell") and hasattr(f, "read")):
+        return False
+    if hasattr(f, "seekable"):
+        return bool(f.seekable())
+    return True

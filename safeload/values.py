@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from safeload.escape import escape
+
 
 class TorchName(msgspec.Struct, frozen=True, order=True):
     """A torch constant by name: dtype (`torch.float32`), layout (`torch.strided`), qscheme, memory format."""
@@ -57,7 +59,7 @@ class OpaqueGlobal(msgspec.Struct, frozen=True, order=True):
         return f"{self.module}.{self.name}"
 
     def __repr__(self) -> str:
-        return f"<{self.full}>"
+        return f"<{escape(self.full)}>"
 
 
 class OpaqueObject:
@@ -103,14 +105,14 @@ class OpaqueObject:
         return same(self, other)
 
     def __hash__(self) -> int:
-        # Equal objects must hash equally and the state may change or be unhashable, so the class and plain arguments are all that can count.
-        plain = tuple(arg for arg in self.args if type(arg) in (str, int, bool, bytes, float, type(None)))
-        return hash((self.type_name, plain))
+        # By identity, though == is by value: records are filled after they were made, and a file that uses them as keys must not be able to make
+        # a dict compare them (nested ones 2^depth times). Two records are two keys.
+        return object.__hash__(self)
 
     def __repr__(self) -> str:
         shown = ", ".join(_short(arg) for arg in self.args[:3]) + (", ..." if len(self.args) > 3 else "")
         state = f" state={_short(self.state)}" if self.state is not None else ""
-        return f"<opaque {self.type_name}({shown}){state}>"
+        return f"<opaque {escape(self.type_name)}({shown}){state}>"
 
 
 class OpaqueAttribute(msgspec.Struct, frozen=True):
@@ -122,36 +124,40 @@ class OpaqueAttribute(msgspec.Struct, frozen=True):
     @property
     def full(self) -> str:
         """Dotted name."""
-        return f"{getattr(self.owner, 'full', '?')}.{self.name}"
+        names = [self.name]
+        owner = self.owner
+        while isinstance(owner, OpaqueAttribute):
+            names.append(owner.name)
+            owner = owner.owner
+        names.append(owner.full if isinstance(owner, OpaqueGlobal) else "?")
+        return ".".join(reversed(names))
 
     def __repr__(self) -> str:
-        return f"<{self.full}>"
+        return f"<{escape(self.full)}>"
 
 
 class Storage:
     """A torch storage that the file holds as a value, outside any tensor.
 
-    `array` is the one-dimensional array of its elements (numpy or CuPy), `dtype` torch's name for them, `location` the tag it was saved with.
+    `array` is the one-dimensional array of its elements (numpy or CuPy), `dtype` torch's name for them, `size` their number, `nbytes` their bytes, `location` the
+    tag that it was saved with.
     """
 
-    __slots__ = ("array", "dtype", "key", "location")
+    __slots__ = ("array", "dtype", "key", "location", "nbytes", "size")
 
-    def __init__(self, array: Any, *, dtype: str, location: str, key: str) -> None:
+    def __init__(self, array: Any, *, dtype: str, size: int, nbytes: int, location: str, key: str) -> None:
         self.array = array
+        self.size = size
+        self.nbytes = nbytes
         self.dtype = dtype
         self.location = location
         self.key = key
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes."""
-        return int(self.array.nbytes)
-
     def __len__(self) -> int:
-        return len(self.array)
+        return self.size
 
     def __repr__(self) -> str:
-        return f"Storage({self.dtype}, {len(self)} elements, location={self.location!r})"
+        return f"Storage({self.dtype}, {self.size:,} elements, location={self.location!a})"
 
 
 MAX_SHOWN_CHARACTERS = 60
@@ -170,5 +176,5 @@ def _short(value: Any) -> str:
     if isinstance(value, (OpaqueGlobal, TorchName, Device)):
         return repr(value)
     if isinstance(value, OpaqueObject):
-        return f"<opaque {value.type_name}>"
+        return f"<opaque {escape(value.type_name)}>"
     return f"<{type(value).__name__}>"

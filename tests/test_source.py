@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
@@ -60,7 +61,7 @@ def piped(data: bytes) -> Any:
     reading, writing = os.pipe()
 
     def write() -> None:
-        with os.fdopen(writing, "wb") as out:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "wb") as out:
             out.write(data)
 
     threading.Thread(target=write, daemon=True).start()

@@ -72,7 +72,7 @@ def interpret(data: bytes, *, budget: Budget, start: int = 0, member: str | None
 class _Machine:
     """The one mutable thing of this stage: stack, marks, memo and log of one stream."""
 
-    __slots__ = ("budget", "changed_at", "data", "encoding", "errors", "globals", "key_counts", "log", "marks", "member", "memo", "mentions", "protocol", "start")
+    __slots__ = ("budget", "changed_at", "data", "encoding", "errors", "globals", "key_counts", "log", "marks", "member", "memo", "mentions", "protocol", "start", "undecodable")
 
     def __init__(self, data: bytes, budget: Budget, member: str | None, encoding: str, errors: str) -> None:
         self.data = data
@@ -87,6 +87,7 @@ class _Machine:
         self.mentions: dict[Global, list[int]] = {}
         self.changed_at: dict[int, int] = {}
         self.key_counts: KeyCounts = {}
+        self.undecodable: StreamError | None = None
         self.protocol = 0
         self.start = 0
 
@@ -243,7 +244,7 @@ class _Machine:
         except struct_error:
             raise self._cut(base + at, 1, base) from None
         except UnicodeDecodeError as error:
-            raise self._error(f"a string is not {error.encoding}: {error.reason}; Python 2 files often need encoding='latin1'", base + at, "SL201") from None
+            raise self._error(f"a string is not {error.encoding}: {error.reason}", base + at, "SL201") from None
         if stack or marks:
             raise self._error("objects are left on the stack at STOP", base + at, "SL201")
         if base and i != len(data):
@@ -252,6 +253,8 @@ class _Machine:
 
     def _finish(self, root: Any, opcodes: int, end: int) -> ObjectGraph:
         self.budget.spend_opcodes(opcodes % STEPS_PER_CHECK, self.member, end)
+        if self.undecodable is not None:
+            raise self.undecodable
         return self.graph(root, opcodes, end)
 
     def graph(self, root: Any, opcodes: int, end: int) -> ObjectGraph:
@@ -442,7 +445,7 @@ class _Machine:
         elif op == FLOAT:
             stack.append(text.floating(content, member, at))
         elif op == STRING:
-            stack.append(self._py2_string(text.quoted(content, member, at)))
+            stack.append(self._py2_string(text.quoted(content, member, at), at))
         else:
             stack.append(text.raw_unicode(content, member, at))
         return i
@@ -455,11 +458,20 @@ class _Machine:
         if op == BINUNICODE8:
             return str(content, "utf-8", "surrogatepass")
         if op in (SHORT_BINSTRING, BINSTRING):
-            return self._py2_string(content)
+            return self._py2_string(content, at)
         return bytearray(content) if op == BYTEARRAY8 else content
 
-    def _py2_string(self, content: bytes) -> str | bytes:
-        return content if self.encoding == "bytes" else content.decode(self.encoding, self.errors)
+    def _py2_string(self, content: bytes, at: int) -> str | bytes:
+        """An 8-bit string. One that cannot be decoded ends the stream, but not before STOP: every name behind it must still be judged."""
+        if self.encoding == "bytes":
+            return content
+        try:
+            return content.decode(self.encoding, self.errors)
+        except UnicodeError as error:
+            if self.undecodable is None:
+                what = f"{error.encoding}: {error.reason}" if isinstance(error, UnicodeDecodeError) else f"{self.encoding}: {str(error)[:60]}"
+                self.undecodable = self._error(f"a string of Python 2 is not {what}; encoding='latin1' reads any, encoding='bytes' leaves them as they are", at, "SL201")
+            return content.decode("latin-1")
 
     def _proto(self, data: bytes, i: int, at: int) -> int:
         if at != self.start:

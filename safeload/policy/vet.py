@@ -283,10 +283,8 @@ class _Judge:
             return
         if node.index in self.literals:
             hashed = hash(self.literals[node.index])
-        elif kind == "opaque" and type(node.func) is Global:  # as `OpaqueObject.__hash__` will
-            hashed = hash((self._names[node.func], tuple(arg for arg in node.args if type(arg) in _PLAIN_KEYS)))
         else:
-            return
+            return  # records hash by identity, and what is left has few values of one hash
         counts[hashed] = count = counts.get(hashed, 0) + 1
         if count > self.limits.equal_hash_keys:
             raise exceeded("equal_hash_keys", self.limits.equal_hash_keys, "a container holds more keys with one hash", self.member, offset)
@@ -560,7 +558,6 @@ class _Judge:
         )
 
 
-_PLAIN_KEYS = frozenset({str, int, bool, bytes, float, type(None)})
 UNHASHABLE_KINDS = frozenset(
     {"ordered-dict", "counter", "default-dict", "attribute-dict", "deque", "set", "bytearray", "namespace", "ndarray", "tensor", "parameter", "slice"}
 )

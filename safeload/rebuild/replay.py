@@ -22,7 +22,7 @@ from safeload.policy.aliases import canonical
 from safeload.rebuild import views
 from safeload.rebuild.builders import BUILDERS, name
 from safeload.rebuild.numpy_dtypes import array_dtype, numpy_dtype
-from safeload.rebuild.resolve import HashGuard, resolve
+from safeload.rebuild.resolve import HashGuard, Resolver, resolve
 from safeload.rebuild.storages import value_view
 from safeload.storage.arrays import ArrayDType, ArrayRecord, from_text
 from safeload.storage.dtypes import dtype_named
@@ -47,7 +47,7 @@ def rebuild(plan: Plan, placed: dict[str, Placed], *, limits: Limits, constructo
 class Replay:
     """The one mutable thing of this stage: the values of the log so far."""
 
-    __slots__ = ("_effects", "_storages", "byteorder", "graph", "guard", "limits", "placed", "plan", "values")
+    __slots__ = ("_effects", "_storages", "byteorder", "graph", "guard", "limits", "placed", "plan", "tuples", "values")
 
     def __init__(self, plan: Plan, placed: dict[str, Placed], limits: Limits) -> None:
         self.plan = plan
@@ -57,6 +57,7 @@ class Replay:
         self.byteorder = plan.container.byteorder
         self.values: list[Any] = [None] * len(self.graph.log)
         self.guard = HashGuard(limits, plan.vetted.member)
+        self.tuples = Resolver(self.value_of, self.guard, {})
         self._storages: dict[str, Storage] = {}
         self._effects: dict[int, list[Effect]] | None = None
 
@@ -138,15 +139,20 @@ class Replay:
     def set_item(self, target: Any, key: Any, value: Any, record: Any) -> None:
         """`target[key] = value` with the key's value, which must be hashable within the budget."""
         if type(key) is not str:
-            key = self.guard.key(resolve(key, self.value_of, self.guard) if type(key) in (tuple, frozenset) else self.value(key, record), target, record.offset)
+            key = self.guard.key(self.key_value(key), target, record.offset)
         target[key] = self.value_of(value) if type(value) in NODE_TYPES else value
 
     def hashed(self, target: set[Any], items: Iterable[Any], record: Any) -> set[Any]:
         """`target.update(items)` with the items' values, which must be hashable within the budget."""
         for item in items:
-            value = resolve(item, self.value_of, self.guard) if type(item) in (tuple, frozenset) else self.value(item, record)
-            target.add(self.guard.key(value, target, record.offset))
+            target.add(self.guard.key(self.key_value(item), target, record.offset))
         return target
+
+    def key_value(self, key: Any) -> Any:
+        """A key with the values of its nodes. Each tuple is made once, however often it is a key."""
+        if type(key) in NODE_TYPES:
+            return self.value_of(key)
+        return self.tuples.sequence(key) if type(key) is tuple or type(key) is frozenset else key
 
     def error(self, message: str, record: Any) -> StreamError:
         """An error at a record of this stream."""
@@ -190,7 +196,14 @@ class Replay:
         record = self.plan.storages[self.plan.vetted.storages[node.index].key]
         known = self._storages.get(record.key)
         if known is None:
-            known = self._storages[record.key] = Storage(self.storage_array(record), dtype=record.dtype.name, location=record.location, key=record.key)
+            known = self._storages[record.key] = Storage(
+                self.storage_array(record),
+                dtype=record.dtype.name,
+                size=record.nbytes // record.dtype.itemsize,
+                nbytes=record.nbytes,
+                location=record.location,
+                key=record.key,
+            )
         return known
 
     # ---- the caller's own types -----------------------------------------------------------------------------------------------------------

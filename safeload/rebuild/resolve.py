@@ -28,7 +28,7 @@ class HashGuard:
     def __init__(self, limits: Limits, member: str | None) -> None:
         self.limits = limits
         self.member = member
-        self.counts: dict[int, dict[int, int]] = {}
+        self.counts: dict[int, tuple[Any, dict[int, int]]] = {}  # id(container) -> the container, so that the id stays its own, and hash -> keys
 
     def key(self, value: Any, container: Any, offset: int | None) -> Any:
         """`value`, if it may be a key of `container`. Raises `StreamError` SL205 or `LimitExceeded`."""
@@ -39,7 +39,7 @@ class HashGuard:
             hashed = hash(value)
         except TypeError:
             raise StreamError(f"a {kind.__name__} is used as a dict key or set item, and it has no hash", rule="SL205", member=self.member, offset=offset) from None
-        seen = self.counts.setdefault(id(container), {})
+        seen = self.counts.setdefault(id(container), (container, {}))[1]
         seen[hashed] = count = seen.get(hashed, 0) + 1
         if count > self.limits.equal_hash_keys:
             raise exceeded("equal_hash_keys", self.limits.equal_hash_keys, "a container holds more keys with one hash", self.member, offset)
@@ -48,10 +48,10 @@ class HashGuard:
 
 def resolve(root: Any, value_of: Callable[[Any], Any], guard: HashGuard, replaced: dict[int, Any] | None = None) -> Any:
     """`root` with every node replaced by `value_of(node)`, and every object in `replaced` (by id) by what stands there."""
-    return _Resolver(value_of, guard, replaced or {}).run(root)
+    return Resolver(value_of, guard, replaced or {}).run(root)
 
 
-class _Resolver:
+class Resolver:
     """The one mutable thing of this pass: what was seen, what waits, and which tuples were made anew."""
 
     __slots__ = ("guard", "pending", "remade", "replaced", "seen", "value_of")
@@ -92,6 +92,8 @@ class _Resolver:
 
     def sequence(self, value: Any) -> Any:
         """A tuple or frozenset, made anew if anything in it changes; nested ones first, without recursion."""
+        if id(value) in self.remade:
+            return self.remade[id(value)][1]
         stack: list[tuple[Any, list[Any], Any]] = [(value, [], iter(value))]
         while True:
             current, parts, rest = stack[-1]
@@ -118,19 +120,19 @@ class _Resolver:
         return frozenset(self.guard.key(part, current, None) for part in parts)
 
 
-def _fill_list(resolver: _Resolver, container: list[Any]) -> None:
+def _fill_list(resolver: Resolver, container: list[Any]) -> None:
     one = resolver.one
     for index, value in enumerate(container):
         if type(value) not in ATOMS:
             container[index] = one(value)
 
 
-def _fill_deque(resolver: _Resolver, container: deque[Any]) -> None:
+def _fill_deque(resolver: Resolver, container: deque[Any]) -> None:
     for _ in range(len(container)):
         container.append(resolver.one(container.popleft()))
 
 
-def _fill_dict(resolver: _Resolver, container: dict[Any, Any]) -> None:
+def _fill_dict(resolver: Resolver, container: dict[Any, Any]) -> None:
     one = resolver.one
     rekeyed = False
     changed: list[tuple[Any, Any]] = []
@@ -150,14 +152,14 @@ def _fill_dict(resolver: _Resolver, container: dict[Any, Any]) -> None:
             container[resolver.guard.key(key, container, None)] = value
 
 
-def _fill_ordered_dict(resolver: _Resolver, container: OrderedDict[Any, Any]) -> None:
+def _fill_ordered_dict(resolver: Resolver, container: OrderedDict[Any, Any]) -> None:
     _fill_dict(resolver, container)
     attributes = vars(container)
     if attributes:
         _fill_dict(resolver, attributes)
 
 
-def _fill_set(resolver: _Resolver, container: set[Any]) -> None:
+def _fill_set(resolver: Resolver, container: set[Any]) -> None:
     if all(type(item) in ATOMS for item in container):
         return
     items = [resolver.one(item) for item in container]
@@ -166,11 +168,11 @@ def _fill_set(resolver: _Resolver, container: set[Any]) -> None:
         container.add(resolver.guard.key(item, container, None))
 
 
-def _fill_namespace(resolver: _Resolver, container: Namespace) -> None:
+def _fill_namespace(resolver: Resolver, container: Namespace) -> None:
     _fill_dict(resolver, vars(container))
 
 
-def _fill_opaque(resolver: _Resolver, record: OpaqueObject) -> None:
+def _fill_opaque(resolver: Resolver, record: OpaqueObject) -> None:
     record.cls = resolver.one(record.cls)
     record.args = resolver.one(record.args)
     record.kwargs = resolver.one(record.kwargs)
@@ -179,16 +181,16 @@ def _fill_opaque(resolver: _Resolver, record: OpaqueObject) -> None:
     record.pairs = resolver.one(record.pairs)
 
 
-def _fill_subclass(resolver: _Resolver, record: SubclassTensor) -> None:
+def _fill_subclass(resolver: Resolver, record: SubclassTensor) -> None:
     record.data = resolver.one(record.data)
     record.state = resolver.one(record.state)
 
 
-def _fill_attribute(resolver: _Resolver, record: OpaqueAttribute) -> None:
+def _fill_attribute(resolver: Resolver, record: OpaqueAttribute) -> None:
     resolver.one(record.owner)
 
 
-FILL: dict[type, Callable[[_Resolver, Any], None]] = {
+FILL: dict[type, Callable[[Resolver, Any], None]] = {
     list: _fill_list,
     deque: _fill_deque,
     dict: _fill_dict,

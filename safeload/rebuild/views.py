@@ -36,7 +36,8 @@ def array(record: ArrayRecord) -> Any:
     """The numpy array, or numpy scalar, whose bytes stand in the pickle: writable and its own."""
     dtype = array_dtype(record.dtype)
     if not dtype.itemsize or not record.data:
-        empty = np.zeros(record.shape, dtype, order="F" if record.fortran else "C")
+        order: Any = "F" if record.fortran else "C"
+        empty: Any = np.zeros(record.shape, dtype, order=order) if dtype.itemsize else np.ndarray(record.shape, dtype, order=order)  # zeros makes S1 of S0
         return empty[()] if record.scalar else empty
     flat = np.frombuffer(bytearray(record.data), dtype)
     if record.scalar:

@@ -94,7 +94,7 @@ class Outcome:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     r"""CPython warns of `\q` in STRING, and `_pickle.c` releases a BYTEARRAY8 that is cut short with its buffer exported: an unraisable SystemError."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
@@ -117,7 +117,7 @@ def _run(base: Any, data: bytes) -> Outcome:
 
     file = io.BytesIO(data)
     try:
-        with _quiet():
+        with quiet():
             root = Inert(file, fix_imports=False, encoding="latin-1").load()
     except Exception as error:
         return Outcome(None, error, -1)

@@ -43,7 +43,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     tensor_dims: int = 64  # dimensions of one tensor; numpy 2's NPY_MAXDIMS
     tensor_bytes: int = 1 * TIB  # logical bytes of one tensor: a stride-0 view may be far larger than its storage
     total_tensor_bytes: int = 16 * TIB  # logical bytes of all tensors of a file together
-    scan_seconds: int = 600  # wall time of reading and judging one file, checked inside the loop
+    scan_seconds: int = 120  # wall time of reading and judging one file, checked inside the loop
 
     @staticmethod
     def names() -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from safeload.machine.nodes import NODE_TYPES, Build, Call, CallKind, Effect, Gl
 
 HIGHEST_PROTOCOL = 5
 STEPS_PER_CHECK = 4_096  # opcodes between two looks at the budget and the clock
+KEYS_PER_CHECK = 1_000  # keys put into one container between two looks at the clock
 MAX_PLACES = 64  # offsets kept for one name: enough for any report, bounded for any file
 
 _int4 = Struct("<i").unpack_from
@@ -280,7 +281,10 @@ class _Machine:
         if kind is dict:
             keys = items[::2]
             check_keys(keys, target, self.key_counts, self.budget.limits, self.member, at)
-            target.update(zip(keys, items[1::2], strict=True))
+            for first in range(0, len(keys), KEYS_PER_CHECK):  # ints can be laid out along the probes of a dict, so a large one may take long
+                target.update(zip(keys[first : first + KEYS_PER_CHECK], items[2 * first + 1 : 2 * (first + KEYS_PER_CHECK) : 2], strict=True))
+                if first:
+                    self.budget.check_time(self.member, at)
             self.changed_at[id(target)] = len(self.log)
         elif kind in NODE_TYPES:
             self.log.append(SetItems(len(self.log), at, target, items))
@@ -301,7 +305,9 @@ class _Machine:
         kind = type(target)
         if kind is set:
             check_keys(items, target, self.key_counts, self.budget.limits, self.member, at)
-            target.update(items)
+            for first in range(0, len(items), KEYS_PER_CHECK):
+                target.update(items[first : first + KEYS_PER_CHECK])
+                self.budget.check_time(self.member, at)
             self.changed_at[id(target)] = len(self.log)
         elif kind in NODE_TYPES:
             self.log.append(Items(len(self.log), at, "add", target, items))
@@ -409,8 +415,9 @@ class _Machine:
             self._set_items(fresh, items, at)
             stack.append(fresh)
         elif op == FROZENSET:
-            check_keys(items, None, self.key_counts, self.budget.limits, self.member, at)
-            stack.append(frozenset(items))
+            fresh_items: set[Any] = set()
+            self._add(fresh_items, items, at)
+            stack.append(frozenset(fresh_items))
         elif op == OBJ:
             stack.append(self._call("obj", items[0], tuple(items[1:]), None, at))
         elif op == INST:

@@ -187,7 +187,29 @@ def quantized_args(args: tuple[Any, ...], kinds: Kinds) -> str | None:
 
 def bytearray_args(args: tuple[Any, ...], kinds: Kinds) -> str | None:
     """`bytearray(text, "latin-1")`: only this codec."""
-    return "only latin-1 makes a bytearray of text" if len(args) == 2 and args[1] not in ("latin-1", "latin1") else None
+    if len(args) == 2:
+        try:
+            literals.latin1_bytes(args)
+        except literals.BadArguments as error:
+            return str(error)
+    return None
+
+
+def pairs_args(args: tuple[Any, ...], kinds: Kinds) -> str | None:
+    """The items of an OrderedDict, as Python 2 writes them: a list of `[key, value]`."""
+    if args and not all(type(pair) in (list, tuple) and len(pair) == 2 for pair in args[0]):
+        return "the items of an OrderedDict are pairs"
+    return None
+
+
+MAX_DEQUE_BOUND = (1 << 31) - 1
+
+
+def deque_args(args: tuple[Any, ...], kinds: Kinds) -> str | None:
+    """The bound of a deque is None or a number of items that memory could hold."""
+    if len(args) > 1 and args[1] is not None and not 0 <= args[1] <= MAX_DEQUE_BOUND:
+        return "the bound of a deque is negative or beyond any memory"
+    return None
 
 
 def fits(contract: Contract, args: tuple[Any, ...], kinds: Kinds) -> bool:
@@ -220,11 +242,11 @@ CONTRACTS: dict[str, Contract] = {
     contract.id: contract
     for contract in (
         # plain containers
-        _contract("ordered-dict", "ordered-dict", _VALUE + " build", "()", "list", state=ordered_dict_state, items=_SET, copies=True),
+        _contract("ordered-dict", "ordered-dict", _VALUE + " build", "()", "list", check=pairs_args, state=ordered_dict_state, items=_SET, copies=True),
         _contract("counter", "counter", _VALUE, "()", "dict", items=_SET, copies=True),
         _contract("default-dict", "default-dict", _VALUE, "factory|none?", items=_SET),
         _contract("attribute-dict", "attribute-dict", _VALUE + " build", "()", "dict", state=attributes_state, items=_SET, copies=True),
-        _contract("deque", "deque", _VALUE, "list|tuple? int|none?", items=frozenset({"append"}), copies=True),
+        _contract("deque", "deque", _VALUE, "list|tuple? int|none?", check=deque_args, items=frozenset({"append"}), copies=True),
         _contract("set", "set", _VALUE, "()", "list", items=frozenset({"add"}), copies=True),
         _contract("frozenset", "frozenset", _VALUE, "()", "list", copies=True),
         _contract("bytearray", "bytearray", _VALUE, "()", "bytes", "str str", check=bytearray_args),

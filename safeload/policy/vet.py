@@ -24,7 +24,7 @@ from safeload.limits import Limits
 from safeload.machine.keys import KeyCounts, check_keys
 from safeload.machine.nodes import NODE_TYPES, Build, Call, Global, Items, ObjectGraph, PersistentId, SetItems
 from safeload.policy.aliases import canonical
-from safeload.policy.contracts import CONTRACTS, OPAQUE, Contract, fits
+from safeload.policy.contracts import CONTRACTS, OPAQUE, Contract
 from safeload.policy.literals import BadArguments
 from safeload.policy.model import Allow, Decision, Policy, Use
 from safeload.policy.shapes import Signature, parse_signature
@@ -113,6 +113,7 @@ class _Judge:
     __slots__ = (
         "_contracts", "_decisions", "_names", "_signatures", "calls", "constructors", "effects", "extra_opaque", "findings", "graph", "key_counts",
         "kinds", "limits", "literals", "loose", "member", "modules", "node_counts", "policy", "storages", "suppressed", "uses",
+        "weights",
     )  # fmt: skip
 
     def __init__(self, graph: ObjectGraph, policy: Policy, limits: Limits, member: str | None, extra_opaque: frozenset[str]) -> None:
@@ -128,6 +129,7 @@ class _Judge:
         self.literals: dict[int, Any] = {}
         self.storages: dict[int, StorageId] = {}
         self.modules: dict[int, Global] = {}  # persistent ids and calls that stand for a class
+        self.weights: dict[int, tuple[int, int]] = {}  # index of a frozenset's call -> what comparing it costs
         self.loose: set[int] = set()  # persistent ids that stand as values
         self.key_counts: KeyCounts = {}
         self.node_counts: dict[int, dict[int, int]] = {}  # index of a node, or id of a plain container -> hash of a node's value -> number of keys
@@ -158,7 +160,7 @@ class _Judge:
         for node in self.graph.globals.values():
             name = self._names[node] = canonical(node.module, node.name)
             decision = self.policy.decide(name)
-            if name in self.extra_opaque and not (decision.kind == "denied" and decision.entry is not None):
+            if name in self.extra_opaque and (decision.kind == "opaque" or decision.entry is None):
                 decision = Decision(kind="opaque", entry=None, capability="data.override")
             self._decisions[node] = decision
             self.uses[node] = set()
@@ -253,6 +255,11 @@ class _Judge:
         given = call.args[0]
         if contract.id in ("set", "frozenset"):
             self._keys(given, call, call.offset)
+            if contract.id == "frozenset":
+                try:
+                    self._frozen(call)
+                except CheckpointError as error:
+                    self._find(error.rule, error.message, call.offset)
         elif contract.id == "ordered-dict":
             self._keys([pair[0] for pair in given if type(pair) in (list, tuple) and len(pair) == 2], call, call.offset)
         elif type(given) is dict:
@@ -273,18 +280,59 @@ class _Judge:
                 elif type(key) is tuple or type(key) is frozenset:
                     for part in _parts(key):
                         self._node_key(part, {}, offset)
+                self._weigh(key, offset)
         except CheckpointError as error:
             self._find(error.rule, error.message, offset)
+
+    def _weigh(self, key: Any, offset: int) -> tuple[int, int]:
+        """(elements, depth) that comparing a key with its equal visits, frozensets that calls make counted through. Raises `LimitExceeded`."""
+        if type(key) in NODE_TYPES:
+            return self.weights.get(key.index, (1, 1))
+        size = depth = 1
+        pending = [(key, 1)] if type(key) is tuple or type(key) is frozenset else []
+        while pending:
+            value, level = pending.pop()
+            for part in value:
+                if type(part) is tuple or type(part) is frozenset:
+                    size, depth = size + 1, max(depth, level + 1)
+                    pending.append((part, level + 1))
+                else:
+                    inner = self.weights.get(part.index, (1, 1)) if type(part) in NODE_TYPES else (1, 1)
+                    size, depth = size + inner[0], max(depth, level + inner[1])
+        self._check_weight(size, depth, offset)
+        return size, depth
+
+    def _check_weight(self, size: int, depth: int, offset: int) -> None:
+        if size > self.limits.key_size:
+            raise exceeded("key_size", self.limits.key_size, "a dict key or set item has more elements", self.member, offset)
+        if depth > self.limits.key_depth:
+            raise exceeded("key_depth", self.limits.key_depth, "a dict key or set item nests deeper", self.member, offset)
+
+    def _frozen(self, call: Call) -> None:
+        """Remember how heavy a frozenset is as a key. Only one that is light can be one."""
+        size, depth = 1, 1
+        for item in call.args[0] if call.args else ():
+            inner = self._weigh(item, call.offset)
+            size, depth = size + inner[0], max(depth, inner[1] + 1)
+        self.weights[call.index] = (size, depth)
+        if depth > 1:
+            self._check_weight(size, depth, call.offset)
 
     def _node_key(self, node: Any, counts: dict[int, int], offset: int) -> None:
         kind = self.kinds[node.index]
         if kind in UNHASHABLE_KINDS:
             self._find("SL205", f"a value of kind {kind} is used as a dict key or set item, and it has no hash", offset)
             return
-        if node.index in self.literals:
-            hashed = hash(self.literals[node.index])
-        else:
+        if kind == "numpy-scalar" and _is_void(node):
+            self._find("SL205", "a structured numpy scalar is used as a dict key or set item, and it has no hash", offset)
+            return
+        if node.index not in self.literals:
             return  # records hash by identity, and what is left has few values of one hash
+        try:
+            hashed = hash(self.literals[node.index])
+        except TypeError:  # Decimal("sNaN")
+            self._find("SL205", f"a {kind} that has no hash is used as a dict key or set item", offset)
+            return
         counts[hashed] = count = counts.get(hashed, 0) + 1
         if count > self.limits.equal_hash_keys:
             raise exceeded("equal_hash_keys", self.limits.equal_hash_keys, "a container holds more keys with one hash", self.member, offset)
@@ -300,7 +348,6 @@ class _Judge:
         return contract.produces not in _TENSOR_FAMILY and self.policy.keeps(self._names[func])
 
     def _opaque(self, call: Call) -> None:
-        self.literals.pop(call.index, None)  # it may have been judged a plain value before items or a state showed otherwise
         self.constructors[call.index] = "opaque"
         self.kinds[call.index] = "opaque"
 
@@ -312,8 +359,10 @@ class _Judge:
         contract, decision = self._contracts.get(cls), self._decisions[cls]
         if decision.kind == "opaque":
             self._opaque(call)
-        elif contract is not None and "new" in contract.uses and contract.literal is None and fits(contract, (), self):
+        elif contract is not None and contract.id in BARE_OBJECTS:
             self.constructors[call.index], self.kinds[call.index] = contract.id, contract.produces
+        elif contract is not None and self._opaque_instead(cls, contract):
+            self._opaque(call)
         elif contract is not None:
             self._find("SL302", f"{self._names[cls]} is instantiated, which its entry does not permit", call.offset, decision, cls)
 
@@ -341,6 +390,9 @@ class _Judge:
         cls = node.pid[1]
         if type(cls) is not Global or not all(part is None or type(part) in (str, bytes) for part in node.pid[2:]):
             self._find("SL306", "a module id is not ('module', class, file, source)", node.offset)
+            return
+        if self._decisions[cls].kind == "allowed":
+            self._find("SL306", f"a module id holds {self._names[cls]}, which is no module class", node.offset)
             return
         self.modules[node.index] = cls
         self.uses[cls].add("reference")
@@ -384,7 +436,7 @@ class _Judge:
         if problem is None:
             return
         func = self._class_of(target)
-        if func is not None and self._opaque_instead(func, contract):
+        if func is not None and target.index not in self.literals and self._opaque_instead(func, contract):
             self._opaque(target)
         else:
             self._find("SL305", problem, effect.offset, global_=func)
@@ -558,6 +610,7 @@ class _Judge:
         )
 
 
+BARE_OBJECTS = frozenset({"namespace", "uuid", "plain-object"})  # classes whose base is object itself, so that `object.__new__(cls)` makes one
 UNHASHABLE_KINDS = frozenset(
     {"ordered-dict", "counter", "default-dict", "attribute-dict", "deque", "set", "bytearray", "namespace", "ndarray", "tensor", "parameter", "slice"}
 )
@@ -567,6 +620,13 @@ _TENSOR_FAMILY = frozenset({"tensor", "parameter", "sparse-tensor", "quantized-t
 _FLAT = frozenset(
     contract.id for contract in CONTRACTS.values() if contract.literal is not None or (contract.produces in _TENSOR_FAMILY and contract.id != "parameter-with-state")
 )
+
+
+def _is_void(node: Any) -> bool:
+    """Is this numpy scalar of a void dtype (structured, or raw bytes)? Its dtype is a call of `numpy.dtype` with a text such as `V16`."""
+    dtype = node.args[0] if type(node) is Call and node.args else None
+    text = dtype.args[0] if type(dtype) is Call and dtype.args else ""
+    return type(text) is str and text.lstrip("<>|=").startswith("V")
 
 
 def _parts(key: Any) -> list[Any]:

@@ -18,12 +18,9 @@ ML_DTYPES: dict[str, Any] = {
     "float8_e4m3fnuz": ml_dtypes.float8_e4m3fnuz,
     "float8_e5m2fnuz": ml_dtypes.float8_e5m2fnuz,
     "float8_e8m0fnu": ml_dtypes.float8_e8m0fnu,
+    "complex32": ml_dtypes.complex32,
+    "bcomplex32": ml_dtypes.bcomplex32,
 }
-# complex32 and bcomplex32 came to ml_dtypes with 0.6; before, they are held as pairs of their halves
-HALF_COMPLEX = np.dtype([("real", np.float16), ("imag", np.float16)])
-BRAIN_COMPLEX = np.dtype([("real", ml_dtypes.bfloat16), ("imag", ml_dtypes.bfloat16)])
-ML_DTYPES["complex32"] = ml_dtypes.complex32 if hasattr(ml_dtypes, "complex32") else HALF_COMPLEX
-ML_DTYPES["bcomplex32"] = ml_dtypes.bcomplex32 if hasattr(ml_dtypes, "bcomplex32") else BRAIN_COMPLEX
 
 
 @cache

@@ -38,9 +38,12 @@ def rebuild(plan: Plan, placed: dict[str, Placed], *, limits: Limits, constructo
     Raises `CheckpointError` only; what `constructors` raise is the caller's and passes through.
     """
     with Paused():
-        replay = Replay(plan, placed, limits)
-        replay.run()
-        root = resolve(replay.graph.root, replay.value_of, replay.guard)
+        try:
+            replay = Replay(plan, placed, limits)
+            replay.run()
+            root = resolve(replay.graph.root, replay.value_of, replay.guard)
+        except RecursionError:  # equal keys are compared item by item; `vet` bounds their depth, but the caller may stand deep already
+            raise StreamError("a dict key or set item is too deep to compare", rule="SL205", member=plan.vetted.member) from None
     return replay.construct(root, constructors) if constructors else root
 
 
@@ -125,7 +128,8 @@ class Replay:
         if dtype is None or not isinstance(array, np.ndarray):
             raise self.error("the array of a device tensor is not valid", call)
         target = numpy_dtype(dtype)
-        return array if array.dtype == target else array.astype(target)
+        with np.errstate(all="ignore"):  # float32 that bfloat16 cannot hold becomes infinite, as in torch
+            return array if array.dtype == target else array.astype(target)
 
     def effects_on(self, call: Call) -> list[Effect]:
         """All effects on the result of a call, in order."""

@@ -113,10 +113,10 @@ class Resolver:
                 stack[-1][1].append(made)
 
     def _remake(self, current: Any, parts: list[Any]) -> Any:
-        if type(current) is tuple:
-            return current if all(new is old for new, old in zip(parts, current, strict=True)) else tuple(parts)
-        if all(type(part) in ATOMS for part in parts):
+        if all(new is old for new, old in zip(parts, current, strict=True)):
             return current
+        if type(current) is tuple:
+            return tuple(parts)
         return frozenset(self.guard.key(part, current, None) for part in parts)
 
 

@@ -21,7 +21,7 @@ FIXED_SIZES = {  # kind and item size as numpy's dtype.str spells them
 }  # fmt: skip
 FLEXIBLE = "SUVa"
 TIMES = "Mm"
-MAX_ITEM_BYTES = 1 << 31
+MAX_ITEM_BYTES = (1 << 31) - 1  # numpy counts the bytes of an item in a C int
 MAX_DTYPE_DEPTH = 16
 MAX_EMPTY_ITEMS = 1 << 20  # elements of an array whose items have no bytes: nothing in the file pays for them, and every loop would walk them
 TIME_UNITS = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as", "generic"})
@@ -116,10 +116,11 @@ def with_state(base: ArrayDType, state: tuple[Any, ...], inner: Any) -> ArrayDTy
     if subdtype is not None:
         dims = subdtype[1] if type(subdtype[1]) is tuple else (subdtype[1],)
         part = inner(subdtype[0])
-        count = 1
+        count = padded = 1
         for length in dims:
             count *= length
-        if min(dims, default=0) < 0 or len(dims) > 32 or count * part.itemsize != itemsize:
+            padded *= max(length, 1)
+        if min(dims, default=0) < 0 or len(dims) > 32 or padded > MAX_ITEM_BYTES or count * part.itemsize != itemsize:
             raise BadArray("a subdtype does not fill its item")
         return _shallow(ArrayDType(code=f"V{itemsize}", itemsize=itemsize, byteorder="|", subdtype=(part, dims)))
     found = []
@@ -151,7 +152,8 @@ def _unit(metadata: Any) -> tuple[str, int]:
     if type(metadata) is tuple and len(metadata) == 2 and type(metadata[1]) is tuple and len(metadata[1]) == 4:
         name, multiple, divisor, event = metadata[1]
         text = name.decode("ascii", "replace") if type(name) is bytes else name
-        if text in TIME_UNITS and type(multiple) is int and 0 < multiple < 1 << 31 and divisor == 1 and event == 1:
+        numbers = all(type(number) is int for number in (multiple, divisor, event))
+        if type(text) is str and text in TIME_UNITS and numbers and 0 < multiple < 1 << 31 and divisor == 1 and event == 1:
             return (text, multiple)
     raise BadArray("the unit of a datetime dtype is not valid")
 
@@ -164,6 +166,8 @@ def _shallow(dtype: ArrayDType) -> ArrayDType:
 
 def record(dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes, *, max_dims: int, scalar: bool = False, native: bool = False) -> ArrayRecord:
     """Prove that `data` is exactly this array."""
+    if dtype.subdtype is not None:
+        raise BadArray("the dtype of an array is itself an array; numpy folds it into the shape and never writes one")
     if len(shape) > max_dims or (shape and min(shape) < 0):
         raise BadArray(f"the shape has {len(shape)} dimensions, or a negative one")
     needed = dtype.itemsize

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from safeload.budget import Budget
 from safeload.containers.base import Container, Member
 from safeload.errors import StorageError
@@ -119,7 +121,7 @@ class _Prover:
                 )
             return known
         member = self.container.storages.get(sid.key)
-        if member is None and nbytes and sid.location != "meta":
+        if member is None and nbytes:
             raise self.error(f"the file holds no storage {sid.key[:40]!a}", "SL403", sid.offset)
         if member is not None and member.size != nbytes:
             raise self.error(f"storage {sid.key[:40]!a} holds {member.size:,} bytes, and {sid.numel:,} elements of {dtype.name} are {nbytes:,}", "SL402", sid.offset)
@@ -137,14 +139,17 @@ class _Prover:
             raise self.error(f"a tensor stands on storage {sid.key[:40]!a}, which is not valid", "SL403", at)
         if dtype is None:
             dtype = DTYPES[STORAGE_TYPES[sid.storage_type]]
-        shape, strides, offset = self.ints(args[2]), self.ints(args[3]), args[1]
+        shape, strides, offset = self.ints(args[2], at), self.ints(args[3], at), args[1]
         available = storage.nbytes * dtype.per_byte // dtype.itemsize
         base = 0
         if sid.view is not None:  # torch <= 0.3: the storage itself is a view of another, in elements of its type
-            base, length = sid.view[1], sid.view[2]
-            if base + length > sid.numel:
-                raise self.error(f"a storage view of {length:,} elements at {base:,} leaves its storage of {sid.numel:,}", "SL401", at)
-            available = length
+            start, length = sid.view[1], sid.view[2]
+            if start + length > sid.numel:
+                raise self.error(f"a storage view of {length:,} elements at {start:,} leaves its storage of {sid.numel:,}", "SL401", at)
+            unit = DTYPES[STORAGE_TYPES[sid.storage_type]].itemsize
+            if start * unit % dtype.itemsize:
+                raise self.error("a storage view does not begin at an element of the tensor on it", "SL405", at)
+            base, available = start * unit // dtype.itemsize, length * unit * dtype.per_byte // dtype.itemsize
         geometry.check(shape, strides, offset, available, limits=self.budget.limits, where=self.member, at=at)
         record = TensorRecord(dtype=dtype, shape=shape, strides=strides, offset=base + offset, storage=sid.key, requires_grad=len(args) > 4 and args[4] is True)
         nbytes = record.nbytes
@@ -153,10 +158,12 @@ class _Prover:
         self.tensor_bytes += nbytes
         return record
 
-    def ints(self, value: Any) -> tuple[int, ...]:
+    def ints(self, value: Any, at: int) -> tuple[int, ...]:
         """A size or stride: tuple, list or torch.Size."""
         if type(value) in NODE_TYPES:
-            return self.vetted.literals[value.index]  # type: ignore[no-any-return]
+            value = self.vetted.literals.get(value.index)
+        if type(value) not in (tuple, list) or not all(type(item) is int for item in value):
+            raise self.error("a size or stride is no tuple of ints", "SL405", at)
         return tuple(value)
 
     def dtype(self, node: Global, at: int) -> DType:
@@ -226,29 +233,32 @@ class _Prover:
         return arrays.record(dtype, shape, fortran, data, max_dims=self.budget.limits.tensor_dims, scalar=scalar, native=native)
 
 
+NUMPY_KINDS = {"float": "f", "int": "iu", "uint": "iu", "bool": "b", "complex": "c"}  # numpy's kinds of dtype for a family
+NEGATED = ("float", "complex", "int", "uint")  # families that torch negates; 8-bit floats are no arithmetic types
+
+
 Prover = Callable[[_Prover, int, "tuple[Any, ...]", int], Any]
 
 
 def _dense(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> TensorRecord:
     record = p.dense(args, at)
-    return _with_bits(record, args[6]) if len(args) > 6 else record
+    return _with_bits(p, record, args[6], at) if len(args) > 6 else record
 
 
 def _dense_v3(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> TensorRecord:
     record = p.dense(args, at, p.dtype(args[6], at))
-    return _with_bits(record, args[7]) if len(args) > 7 else record
+    return _with_bits(p, record, args[7], at) if len(args) > 7 else record
 
 
-def _with_bits(record: TensorRecord, metadata: Any) -> TensorRecord:
+def _with_bits(p: _Prover, record: TensorRecord, metadata: Any, at: int) -> TensorRecord:
     """torch >= 2.0 notes lazy conjugation and negation in a dict of flags; other keys say nothing about the values."""
-    from msgspec.structs import replace
-
-    return replace(record, conj=metadata.get("conj") is True and record.dtype.family == "complex", neg=metadata.get("neg") is True)
+    conj, neg = metadata.get("conj") is True, metadata.get("neg") is True
+    if neg and (record.dtype.family not in NEGATED or record.dtype.itemsize == 1):
+        raise p.error(f"a tensor of {record.dtype.name} is marked as negated, which it cannot be", "SL406", at)
+    return replace(record, conj=conj and record.dtype.family == "complex", neg=neg)
 
 
 def _parameter(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
-    from msgspec.structs import replace
-
     inner = p.records.get(args[0].index)
     return replace(inner, requires_grad=args[1]) if isinstance(inner, (TensorRecord, MetaRecord)) else inner
 
@@ -301,7 +311,7 @@ def _sparse(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> SparseRec
     record = SparseRecord(
         layout=layout,
         parts=tuple(nodes),
-        shape=p.ints(parts[2] if coo else parts[3]),
+        shape=p.ints(parts[2] if coo else parts[3], at),
         coalesced=parts[3] if coo and len(parts) == 4 else None,
     )
     sparse.check(record, [p.tensor(node, at) for node in nodes], p.numbers, p.member, at, p.budget)
@@ -309,13 +319,13 @@ def _sparse(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> SparseRec
 
 
 def _meta(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> MetaRecord:
-    shape, strides = p.ints(args[1]), p.ints(args[2])
+    shape, strides = p.ints(args[1], at), p.ints(args[2], at)
     geometry.check(shape, strides, 0, 1 << 62, limits=p.budget.limits, where=p.member, at=at)
     return MetaRecord(dtype=p.dtype(args[0], at), shape=shape, strides=strides, requires_grad=args[3])
 
 
 def _wrapper(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> MetaRecord:
-    shape, strides = p.ints(args[2]), p.ints(args[3])
+    shape, strides = p.ints(args[2], at), p.ints(args[3], at)
     geometry.check(shape, strides, args[4], 1 << 62, limits=p.budget.limits, where=p.member, at=at)
     device = args[6] if type(args[6]) is str else str(p.vetted.literals[args[6].index])
     return MetaRecord(dtype=p.dtype(args[1], at), shape=shape, strides=strides, requires_grad=args[7], device=device)
@@ -348,10 +358,12 @@ def _from_cpu(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
 
 def _from_numpy(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
     """An ndarray stands for a tensor; bfloat16 travels as float32 (torch `_reduce_ex_internal`)."""
-    p.dtype(args[1], at)
+    family = p.dtype(args[1], at).family
     record = p.records.get(args[0].index)
     if not isinstance(record, ArrayRecord):
         raise p.error("the array of a device tensor is not valid", "SL407", at)
+    if record.dtype.fields is not None or record.dtype.code[0] not in NUMPY_KINDS.get(family, ""):
+        raise p.error(f"an array of {record.dtype.code} stands for a tensor of another kind ({family})", "SL406", at)
     p.sealed.add(args[0].index)
     return None
 
@@ -399,7 +411,7 @@ def _numpy_array_state(p: _Prover, build: Build) -> ArrayRecord:
 def _numpy_frombuffer(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayRecord:
     if args[3] not in ("C", "F"):
         raise BadArray("the order of an array is C or F")
-    return p.array(p.array_dtype(args[1]), p.ints(args[2]), args[3] == "F", p.payload(args[0]), at)
+    return p.array(p.array_dtype(args[1]), p.ints(args[2], at), args[3] == "F", p.payload(args[0]), at)
 
 
 def _legacy_tensor_state(p: _Prover, build: Build) -> TensorRecord:

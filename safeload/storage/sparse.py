@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from safeload.budget import Budget
 from safeload.errors import StorageError
-from safeload.storage.geometry import elements
+from safeload.storage.geometry import MAX_ELEMENTS, elements
 from safeload.storage.records import SparseRecord, StorageRecord, TensorRecord
 
 CAST: dict[str, Literal["q", "i", "B"]] = {"int64": "q", "int32": "i", "uint8": "B"}
@@ -27,12 +27,13 @@ def values(tensor: TensorRecord, storage: StorageRecord, raw: bytes, byteorder: 
     if storage.member is None or count * tensor.dtype.itemsize > storage.nbytes:  # a stride of 0 would make more indices than there are bytes
         raise StorageError(f"an index tensor of {count:,} elements stands on a storage of {storage.nbytes:,} bytes", rule="SL405")
     width = tensor.dtype.itemsize
+    raw = raw[: len(raw) // width * width]
     if (byteorder == "little") != LITTLE_ENDIAN_HERE and width > 1:
         turned = bytearray(raw)
         for byte in range(width):
             turned[byte::width] = raw[width - 1 - byte :: width]
         raw = bytes(turned)
-    flat = memoryview(raw)[: len(raw) // width * width].cast(code)
+    flat = memoryview(raw).cast(code)
     return _gather(flat, tensor.shape, tensor.strides, tensor.offset)
 
 
@@ -65,6 +66,8 @@ def check(
 
     if len(record.shape) > budget.limits.tensor_dims or (record.shape and min(record.shape) < 0):
         raise fail("the size of a sparse tensor is not valid", "SL405")
+    if elements(tuple(length or 1 for length in record.shape)) >= MAX_ELEMENTS:
+        raise fail("the size of a sparse tensor is larger than any array", "SL405")
     budget.spend_tensor(elements(record.shape) * parts[-1].dtype.itemsize, member, at)
     if record.layout == "sparse_coo":
         _check_coo(record, parts, numbers, fail)

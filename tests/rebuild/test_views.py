@@ -74,20 +74,6 @@ def test_marked_views_hold_the_values_that_torch_shows(name: str) -> None:
         assert value.astype(np.complex128).tolist() == expected
 
 
-@pytest.mark.parametrize("marks", [CONJ, NEG], ids=["conj", "neg"])
-def test_half_complex_numbers_without_ml_dtypes_0_6(marks: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pyproject allows ml_dtypes 0.5, where complex32 is a pair of halves, and numpy has no arithmetic for pairs."""
-    monkeypatch.setitem(numpy_dtypes.ML_DTYPES, "complex32", numpy_dtypes.HALF_COMPLEX)
-    numpy_dtype.cache_clear()
-    try:
-        raw = np.array([1, 2, -3, -4], "<f2").tobytes()
-        value = agree(torch_zip(dense_v3("complex32", 8, (2,), (1,), marks=marks), {"0": raw}))
-        assert value["imag"].tolist() == [-2.0, 4.0]
-        assert value["real"].tolist() == ([1.0, -3.0] if marks == CONJ else [-1.0, 3.0])
-    finally:
-        numpy_dtype.cache_clear()
-
-
 @pytest.mark.parametrize("listing", [dense("BoolStorage", 4, (4,), (1,)), dense("BoolStorage", 4, (2,), (2,), offset=1), dense("BoolStorage", 4, (), (), offset=1)])
 def test_bools_are_bools_whatever_their_bytes(listing: str) -> None:
     value = agree(torch_zip(listing, {"0": b"\0\2\1\xff"}))

@@ -50,6 +50,25 @@ class Budget:
             raise exceeded("total_tensor_bytes", limits.total_tensor_bytes, "all tensors together span more", member, offset)
 
 
+FREE_COPIES_BYTES = 16 << 20  # below this a high ratio is no danger
+
+
+class Copies:
+    """What calls copy out of one stream: a memoised argument costs two bytes to name again, and each call would copy all of it."""
+
+    __slots__ = ("left", "ratio")
+
+    def __init__(self, limits: Limits, stream_bytes: int) -> None:
+        self.ratio = limits.copy_ratio
+        self.left = FREE_COPIES_BYTES + self.ratio * stream_bytes
+
+    def spend(self, count: int, member: str | None, offset: int | None) -> None:
+        """Count `count` bytes or items, before they are copied."""
+        self.left -= count
+        if self.left < 0:
+            raise exceeded("copy_ratio", self.ratio, "its calls copy more", member, offset)
+
+
 def exceeded(limit: str, value: int, what: str, member: str | None = None, offset: int | None = None) -> LimitExceeded:
     """The error for one limit, worded alike everywhere: what the file does, the limit's name and value, and what moves it."""
     return LimitExceeded(f"{what} than the limit {limit} = {value:,} allows; limits={{{limit!r}: ...}} raises it", rule="SL901", member=member, offset=offset)

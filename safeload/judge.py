@@ -150,13 +150,13 @@ class _Judging:
         """Judge what a broken stream asked for before it broke."""
         if isinstance(error.partial, ObjectGraph) and error.partial.log:
             self.graphs.append((member, data, error.partial))
-            self._note(vet(error.partial, self.policy, limits=self.limits, member=member or None, extra_opaque=self.options.extra_opaque))
+            self._note(vet(error.partial, self.policy, limits=self.limits, member=member or None, extra_opaque=self.options.extra_opaque, check_time=self.budget.check_time))
 
     def _judged(self, container: Container, member: str, data: bytes, graph: ObjectGraph, name: str | None) -> None:
         """Steps 4 and 5 for one stream."""
         self.opcodes += graph.opcodes
         self.graphs.append((member, data, graph))
-        judgement = vet(graph, self.policy, limits=self.limits, member=name, extra_opaque=self.options.extra_opaque)
+        judgement = vet(graph, self.policy, limits=self.limits, member=name, extra_opaque=self.options.extra_opaque, check_time=self.budget.check_time)
         self._note(judgement)
         if judgement.vetted is not None:
             proof = prove(judgement.vetted, container, self.budget, read=self._read)
@@ -241,11 +241,11 @@ class _Judging:
             if not isinstance(partial, ObjectGraph) or not partial.globals:
                 return False
             self.graphs.append((member.name, data, partial))
-            self._note(vet(partial, self.policy, limits=self.limits, member=member.name))
+            self._note(vet(partial, self.policy, limits=self.limits, member=member.name, check_time=self.budget.check_time))
             self._broken(error)
             return True
         self.graphs.append((member.name, data, graph))
-        self._note(vet(graph, self.policy, limits=self.limits, member=member.name))
+        self._note(vet(graph, self.policy, limits=self.limits, member=member.name, check_time=self.budget.check_time))
         return graph.end == len(data)
 
     def _verify_storages(self, container: Container) -> None:

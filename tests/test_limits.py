@@ -29,8 +29,6 @@ REACH: dict[str, tuple[Any, int]] = {
     "pickle_bytes": (stream("BINUNICODE 'abcdefghij'\n"), 18),
     "globals": (stream("GLOBAL torch float32\nGLOBAL torch float64\nTUPLE2\n"), 2),
     "global_name_bytes": (stream("GLOBAL torch float32\n"), 7),
-    "stack": (stream("MARK\n" + "NONE\n" * 30 + "TUPLE\n"), 30),
-    "memo_entries": (stream("EMPTY_LIST\n" + "".join(f"BINPUT {slot}\n" for slot in range(9))), 9),
     "key_size": (stream("EMPTY_DICT\nMARK\n" + "NONE\n" * 9 + "TUPLE\nNONE\nSETITEM\n"), 10),
     "key_depth": (stream("EMPTY_DICT\nNONE\n" + "TUPLE1\n" * 9 + "NONE\nSETITEM\n"), 9),
     "tensors": (ZIP, 2),
@@ -101,6 +99,14 @@ def test_integers_longer_than_str_takes_can_be_keys() -> None:
     listing = f"EMPTY_DICT\nLONG4 {1 << 20_000}\n" + dense("FloatStorage", 4, (4,), (1,)) + "SETITEM\n"
     with safeload.open(torch_zip(listing, {"0": bytes(16)}), limits={"integer_bytes": 10_000}) as checkpoint:
         assert len(checkpoint) == 1
+
+
+@pytest.mark.parametrize(("name", "listing"), [("stack", "MARK\n" + "NONE\n" * 20_000 + "TUPLE\n"), ("memo_entries", "NONE\n" + "MEMOIZE\n" * 20_000)])
+def test_what_is_counted_every_few_thousand_opcodes_is_counted(name: str, listing: str) -> None:
+    """The stack and the memo are looked at from time to time, so a little more than the limit may pass, and much more may not."""
+    data = stream(listing, 4)
+    assert loads(data, **{name: 20_001})
+    assert not loads(data, **{name: 30})
 
 
 def test_opcodes_of_all_streams_count_together() -> None:

@@ -16,7 +16,7 @@ import msgspec
 from safeload.machine.nodes import NODE_TYPES
 from safeload.policy import literals
 from safeload.policy.model import Use
-from safeload.policy.shapes import Kinds, Signature, parse_signature
+from safeload.policy.shapes import MAX_SHAPE_LENGTH, Kinds, Signature, parse_signature
 
 StateCheck = Callable[[Any, Kinds], "str | None"]
 Literal_ = Callable[[tuple[Any, ...]], Any]
@@ -72,8 +72,8 @@ def array_state(state: Any, kinds: Kinds) -> str | None:
     if type(state) is not tuple or len(state) != 4:
         return "the state of an array is (1, shape, dtype, is_fortran, bytes)"
     shape, dtype, fortran, data = state
-    if type(shape) is not tuple or not all(type(item) is int for item in shape):
-        return "the shape of an array is a tuple of ints"
+    if type(shape) is not tuple or len(shape) > MAX_SHAPE_LENGTH or not all(type(item) is int for item in shape):
+        return "the shape of an array is a tuple of at most 64 ints"
     if type(dtype) not in NODE_TYPES or kinds.kind(dtype) not in ("numpy-dtype", "numpy-dtype-class"):
         return "the dtype of an array is a numpy.dtype"
     if type(fortran) not in (bool, int):
@@ -107,9 +107,9 @@ def dtype_state(state: Any, kinds: Kinds) -> str | None:
 
 
 def _fields(names: Any, fields: Any, kinds: Kinds) -> str | None:
-    if type(names) is not tuple or type(fields) is not dict or not all(type(name) is str for name in names):
-        return "the fields of a dtype are named by text"
-    if len(names) > MAX_DTYPE_FIELDS or set(names) != set(fields) or len(set(names)) != len(names):
+    if type(names) is not tuple or type(fields) is not dict or max(len(names), len(fields)) > MAX_DTYPE_FIELDS or not all(type(name) is str for name in names):
+        return "the fields of a dtype are named by text, and at most 1,000"
+    if set(names) != set(fields) or len(set(names)) != len(names):
         return "the names and the fields of a dtype do not agree"
     for field in fields.values():
         if type(field) is not tuple or len(field) != 2 or not _is_dtype(field[0], kinds) or type(field[1]) is not int:
@@ -122,7 +122,7 @@ def _is_dtype(value: Any, kinds: Kinds) -> bool:
 
 
 def _dims(value: Any) -> bool:
-    return type(value) is int or (type(value) is tuple and all(type(item) is int for item in value))
+    return type(value) is int or (type(value) is tuple and len(value) <= MAX_SHAPE_LENGTH and all(type(item) is int for item in value))
 
 
 def uuid_state(state: Any, kinds: Kinds) -> str | None:

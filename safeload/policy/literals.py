@@ -54,7 +54,7 @@ def complex_number(args: Args) -> complex:
 
 def size(args: Args) -> tuple[int, ...]:
     """`torch.Size((2, 3))`: a plain tuple of ints."""
-    if len(args) == 1 and type(args[0]) in (tuple, list) and all(type(item) is int for item in args[0]) and len(args[0]) <= 1_024:
+    if len(args) == 1 and type(args[0]) in (tuple, list) and all(type(item) is int for item in args[0]) and len(args[0]) <= 64:
         return tuple(args[0])
     raise BadArguments("torch.Size takes one tuple of ints")
 

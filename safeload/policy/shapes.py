@@ -19,7 +19,7 @@ from safeload.machine.nodes import NODE_TYPES, Global
 if TYPE_CHECKING:
     from safeload.policy.contracts import Contract
 
-MAX_SHAPE_LENGTH = 1_024  # elements of a size or stride given as an argument; the limit tensor_dims (64) is checked later
+MAX_SHAPE_LENGTH = 64  # elements of a size or stride; numpy 2 holds no more dimensions (NPY_MAXDIMS)
 
 
 class Kinds(Protocol):

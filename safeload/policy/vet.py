@@ -12,11 +12,12 @@ Refuses: SL301 names, SL302 uses, SL303 computed callables, SL304 arguments, SL3
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Literal
 
 import msgspec
 
-from safeload.budget import exceeded
+from safeload.budget import Copies, exceeded
 from safeload.errors import CheckpointError
 from safeload.escape import escape
 from safeload.findings import Finding, GlobalUse
@@ -92,12 +93,21 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     globals: tuple[GlobalUse, ...]
 
 
-def vet(graph: ObjectGraph, policy: Policy, *, limits: Limits, member: str | None = None, extra_opaque: frozenset[str] = frozenset()) -> Judgement:
+def vet(
+    graph: ObjectGraph,
+    policy: Policy,
+    *,
+    limits: Limits,
+    member: str | None = None,
+    extra_opaque: frozenset[str] = frozenset(),
+    check_time: Callable[[], None] | None = None,
+) -> Judgement:
     """Judge one stream. `extra_opaque` are names that the caller of `load` constructs himself (`constructors=`), and so are kept as records.
 
     Raises nothing of the file's fault: nesting deeper than `Limits.nesting_depth` and the like are findings, too.
     """
     judge = _Judge(graph, policy, limits, member, extra_opaque)
+    judge.check_time = check_time
     try:
         judge.names()
         judge.log()
@@ -111,8 +121,8 @@ class _Judge:
     """The one mutable thing of this stage. It also is the `Kinds` that shapes and contracts ask."""
 
     __slots__ = (
-        "_contracts", "_decisions", "_names", "_signatures", "calls", "constructors", "effects", "extra_opaque", "findings", "graph", "key_counts",
-        "kinds", "limits", "literals", "loose", "member", "modules", "node_counts", "policy", "storages", "suppressed", "uses",
+        "_contracts", "_decisions", "_names", "_signatures", "calls", "check_time", "constructors", "copies", "effects", "extra_opaque", "findings", "graph", "key_counts",
+        "kinds", "limits", "literals", "loose", "member", "modules", "node_counts", "policy", "stands_for", "storages", "suppressed", "uses",
         "weights",
     )  # fmt: skip
 
@@ -129,6 +139,9 @@ class _Judge:
         self.literals: dict[int, Any] = {}
         self.storages: dict[int, StorageId] = {}
         self.modules: dict[int, Global] = {}  # persistent ids and calls that stand for a class
+        self.check_time: Callable[[], None] | None = None
+        self.stands_for: dict[int, Global] = {}  # calls of copyreg._reconstructor -> the class that they instantiate
+        self.copies = Copies(limits, graph.end - graph.start if graph.opcodes else 0)
         self.weights: dict[int, tuple[int, int]] = {}  # index of a frozenset's call -> what comparing it costs
         self.loose: set[int] = set()  # persistent ids that stand as values
         self.key_counts: KeyCounts = {}
@@ -187,6 +200,8 @@ class _Judge:
                 self._persistent_id(record)  # type: ignore[arg-type]
             elif kind is not Global:
                 self._effect(record)  # type: ignore[arg-type]
+            if self.check_time is not None and not record.index % RECORDS_PER_CHECK:
+                self.check_time()
 
     def _call(self, call: Call) -> None:
         func = self.modules.get(call.func.index, call.func)
@@ -231,7 +246,11 @@ class _Judge:
                 narrowed = self._signatures[key] = parse_signature(entry.args)
             if not narrowed.accepts(args, self):
                 return "SL304", f"the arguments of {name} are not {narrowed}"
+        late = self._late(contract, args, call.index)
+        if late is not None:
+            return "SL206", f"{name} {late}"
         if contract.literal is not None:
+            self.copies.spend(sum(len(arg) for arg in args if type(arg) in _SIZED) + len(args), self.member, call.offset)
             try:
                 self.literals[call.index] = contract.literal(tuple(map(self._plain, args)))
             except BadArguments as error:
@@ -243,9 +262,28 @@ class _Judge:
         problem = contract.check(args, self) if contract.check is not None else None
         if problem is not None:
             return "SL304", f"{name}: {problem}"
+        if contract.copies or contract.produces in ("bytearray", "quantized-tensor"):
+            self.copies.spend(sum(len(part) for part in _containers(args)) + sum(len(arg) for arg in args if type(arg) in _SIZED), self.member, call.offset)
         self._copied_keys(contract, call)
-        if contract.copies and any(self.graph.changed_since(part, call.index) for part in _containers(args)):
-            return "SL206", f"{name} is given a container that changes afterwards"
+        return self._inner_misfit(args) if contract.id == "typed-tensor" else None
+
+    def _late(self, contract: Contract, args: tuple[Any, ...], index: int) -> str | None:
+        """Is a container changed after it was given away? A real unpickler used what it held then, and the replay sees what it holds now."""
+        for part in args:
+            if type(part) not in _MUTABLE and type(part) is not tuple:
+                continue
+            if any(self.graph.changed_since(inner, index) for inner in _containers((part,))):
+                return "is given a container that changes afterwards"
+        return None
+
+    def _inner_misfit(self, args: tuple[Any, ...]) -> tuple[str, str] | None:
+        """`_rebuild_from_type_v2(func, ...)` calls `func`: its own entry must permit that, with these arguments."""
+        func, entry = args[0], self._decisions[args[0]].entry
+        self.uses[func].add("call")
+        if not isinstance(entry, Allow) or "call" not in entry.uses:
+            return "SL302", f"{self._names[func]} is called, which its entry does not permit"
+        if entry.args is not None and not parse_signature(entry.args).accepts(args[2], self):
+            return "SL304", f"the arguments of {self._names[func]} are not {parse_signature(entry.args)}"
         return None
 
     def _copied_keys(self, contract: Contract, call: Call) -> None:
@@ -354,12 +392,12 @@ class _Judge:
     def _reconstructed(self, call: Call) -> None:
         """`copyreg._reconstructor(cls, object, None)` means a NEWOBJ of `cls`: judge it as one."""
         cls = call.args[0]
-        self.modules[call.index] = cls  # what is said about the call holds for the class
+        self.stands_for[call.index] = cls  # what is said about the call holds for the class
         self.uses[cls].add("new")
         contract, decision = self._contracts.get(cls), self._decisions[cls]
         if decision.kind == "opaque":
             self._opaque(call)
-        elif contract is not None and contract.id in BARE_OBJECTS:
+        elif contract is not None and contract.id in BARE_OBJECTS and isinstance(decision.entry, Allow) and "new" in decision.entry.uses:
             self.constructors[call.index], self.kinds[call.index] = contract.id, contract.produces
         elif contract is not None and self._opaque_instead(cls, contract):
             self._opaque(call)
@@ -443,7 +481,7 @@ class _Judge:
 
     def _class_of(self, target: Call) -> Global | None:
         """The name that a call instantiates: its callee, or the class that a module id or `copyreg._reconstructor` stands for."""
-        stands_for = self.modules.get(target.index) or self.modules.get(target.func.index)
+        stands_for = self.stands_for.get(target.index) or self.modules.get(target.func.index)
         if stands_for is not None:
             return stands_for
         return target.func if isinstance(target.func, Global) else None
@@ -465,6 +503,12 @@ class _Judge:
                 return f"{what} is given a state, which its entry does not permit"
         if contract.state is None:
             return f"{what} takes no state"
+        if contract is not OPAQUE:
+            if type(effect.state) in _SIZED or type(effect.state) in (dict, tuple):
+                self.copies.spend(len(effect.state), self.member, effect.offset)
+            late = self._late(contract, (effect.state,), effect.index)
+            if late is not None:
+                return f"{what} {late}"
         problem = contract.state(effect.state, self)
         return None if problem is None else f"{what}: {problem}"
 
@@ -514,7 +558,9 @@ class _Judge:
         effects = self.effects.get(value.index, ())
         if constructor in _FLAT and not effects:
             return None  # its arguments were held against a signature that names every part
-        parts: list[Any] = [] if constructor in _FLAT else [*self._inner(value), *(value.kwargs or {}).values()]
+        parts: list[Any] = [] if constructor in _FLAT else [self._inner(value)]  # the tuple itself: calls may share it, and it is visited once
+        if value.kwargs:
+            parts.append(value.kwargs)
         if constructor == "opaque" and type(value.func) is not Global:
             parts.append(value.func)
         for effect in effects:
@@ -528,7 +574,7 @@ class _Judge:
         """The arguments that become part of the value: not the names by which a call says what it builds."""
         if self.constructors[call.index] == "typed-tensor":
             return call.args[2:]
-        if self._contracts.get(call.func) is CONTRACTS["reconstructor"]:  # type: ignore[arg-type]
+        if call.index in self.stands_for:
             return ()
         return call.args
 
@@ -614,6 +660,9 @@ BARE_OBJECTS = frozenset({"namespace", "uuid", "plain-object"})  # classes whose
 UNHASHABLE_KINDS = frozenset(
     {"ordered-dict", "counter", "default-dict", "attribute-dict", "deque", "set", "bytearray", "namespace", "ndarray", "tensor", "parameter", "slice"}
 )
+RECORDS_PER_CHECK = 1_024  # entries of the log between two looks at the clock
+_MUTABLE = frozenset({list, dict, set})
+_SIZED = frozenset({str, bytes, bytearray})
 _WALKED = frozenset({dict, list, tuple, set, frozenset, Call})
 _CLASS_KINDS = frozenset({"tensor-class", "parameter-class", "numpy-dtype-class"})
 _TENSOR_FAMILY = frozenset({"tensor", "parameter", "sparse-tensor", "quantized-tensor", "nested-tensor", "storage"})
@@ -656,12 +705,14 @@ def _text(value: Any) -> str | None:
 
 
 def _containers(args: tuple[Any, ...]) -> list[Any]:
-    """The plain containers that a copying constructor looks into: its arguments, and the pairs of a list of pairs."""
+    """The plain containers that a constructor looks into: its arguments, the parts of a tuple among them, the pairs of a list of pairs."""
     found: list[Any] = []
     for arg in args:
-        if type(arg) in (list, dict, set):
+        if type(arg) in _MUTABLE:
             found.append(arg)
             if type(arg) is list:
                 found.extend(item for item in arg if type(item) is list)
+        elif type(arg) is tuple:
+            found.extend(item for item in arg if type(item) in _MUTABLE)
     return found
 

@@ -170,7 +170,7 @@ def _from_numpy(replay: Replay, call: Call) -> Any:
 def _uuid(replay: Replay, call: Call) -> Any:
     import uuid
 
-    for effect in replay.effects_on(call):
+    for effect in reversed(replay.effects_on(call)):
         if type(effect) is Build:
             return uuid.UUID(int=effect.state["int"])
     return opaque(replay, call)  # a UUID without its number is nothing but its class

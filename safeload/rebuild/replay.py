@@ -24,7 +24,7 @@ from safeload.rebuild.builders import BUILDERS, name
 from safeload.rebuild.numpy_dtypes import array_dtype, numpy_dtype
 from safeload.rebuild.resolve import HashGuard, Resolver, resolve
 from safeload.rebuild.storages import value_view
-from safeload.storage.arrays import ArrayDType, ArrayRecord, from_text
+from safeload.storage.arrays import ArrayDType, ArrayRecord
 from safeload.storage.dtypes import dtype_named
 from safeload.storage.records import Plan, StorageRecord, TensorRecord
 from safeload.values import OpaqueObject, Storage
@@ -110,10 +110,6 @@ class Replay:
             return views.array(record)
         if isinstance(record, ArrayDType):
             return array_dtype(record)
-        if self.plan.vetted.constructors[call.index] == "numpy-dtype-class" and type(call.func) is Global:
-            from safeload.storage.arrays import DTYPE_CLASSES
-
-            return array_dtype(from_text(DTYPE_CLASSES.get(call.func.name, "V0")))
         raise self.error("nothing was proved about this call", call)
 
     def empty(self, call: Call) -> Any:

@@ -23,6 +23,7 @@ FLEXIBLE = "SUVa"
 TIMES = "Mm"
 MAX_ITEM_BYTES = (1 << 31) - 1  # numpy counts the bytes of an item in a C int
 MAX_DTYPE_DEPTH = 16
+MAX_DTYPE_LEAVES = 10_000
 MAX_EMPTY_ITEMS = 1 << 20  # elements of an array whose items have no bytes: nothing in the file pays for them, and every loop would walk them
 TIME_UNITS = frozenset({"Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as", "generic"})
 DTYPE_CLASSES = {
@@ -45,22 +46,9 @@ class ArrayDType(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[tuple[str, ArrayDType, int], ...] | None = None  # name, dtype, offset in bytes
     unit: tuple[str, int] | None = None  # datetime64 and timedelta64: unit and multiple
 
-    @property
-    def has_objects(self) -> bool:
-        """Does an item hold a Python object?"""
-        if self.code.startswith("O"):
-            return True
-        if self.subdtype is not None and self.subdtype[0].has_objects:
-            return True
-        return any(field.has_objects for _, field, _ in self.fields or ())
-
-    @property
-    def depth(self) -> int:
-        """How deep dtypes nest in this one."""
-        inner = [field.depth for _, field, _ in self.fields or ()]
-        if self.subdtype is not None:
-            inner.append(self.subdtype[0].depth)
-        return 1 + max(inner, default=0)
+    depth: int = 1  # how deep dtypes nest in this one
+    leaves: int = 1  # plain dtypes in it, each path counted: what walking it costs
+    has_objects: bool = False  # does an item hold a Python object?
 
 
 class ArrayRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,8 +80,8 @@ def from_text(text: str) -> ArrayDType:
         raise BadArray(f"{text[:40]!a} is no numpy dtype")
     number = int(digits or 0)
     if kind == "O":
-        return ArrayDType(code="O", itemsize=8)
-    if kind and kind in TIMES:
+        return ArrayDType(code="O", itemsize=8, has_objects=True)
+    if kind and kind in TIMES and digits in ("", "8"):
         return ArrayDType(code=kind + "8", itemsize=8, byteorder=byteorder, unit=("generic", 1))
     if kind and kind in FLEXIBLE:
         itemsize = number * 4 if kind == "U" else number
@@ -122,14 +110,14 @@ def with_state(base: ArrayDType, state: tuple[Any, ...], inner: Any) -> ArrayDTy
             padded *= max(length, 1)
         if min(dims, default=0) < 0 or len(dims) > 32 or padded > MAX_ITEM_BYTES or count * part.itemsize != itemsize:
             raise BadArray("a subdtype does not fill its item")
-        return _shallow(ArrayDType(code=f"V{itemsize}", itemsize=itemsize, byteorder="|", subdtype=(part, dims)))
+        return _nested(itemsize, [part], subdtype=(part, dims))
     found = []
     for name in names:
         part, offset = inner(fields[name][0]), fields[name][1]
         if offset < 0 or offset + part.itemsize > itemsize:
             raise BadArray(f"the field {name[:40]!a} lies outside its item")
         found.append((name, part, offset))
-    return _shallow(ArrayDType(code=f"V{itemsize}", itemsize=itemsize, byteorder="|", fields=tuple(found)))
+    return _nested(itemsize, [part for _, part, _ in found], fields=tuple(found))
 
 
 def _plain_with_state(base: ArrayDType, byteorder: str, itemsize: int, metadata: Any) -> ArrayDType:
@@ -158,10 +146,14 @@ def _unit(metadata: Any) -> tuple[str, int]:
     raise BadArray("the unit of a datetime dtype is not valid")
 
 
-def _shallow(dtype: ArrayDType) -> ArrayDType:
-    if dtype.depth > MAX_DTYPE_DEPTH:
-        raise BadArray(f"dtypes nest deeper than {MAX_DTYPE_DEPTH}")
-    return dtype
+def _nested(itemsize: int, parts: list[ArrayDType], **what: Any) -> ArrayDType:
+    """A void dtype over others. Depth and leaves are summed here, once: fields may share their dtypes, and walking takes every path."""
+    depth = 1 + max((part.depth for part in parts), default=0)
+    leaves = sum(part.leaves for part in parts)
+    if depth > MAX_DTYPE_DEPTH or leaves > MAX_DTYPE_LEAVES:
+        raise BadArray(f"a dtype nests deeper than {MAX_DTYPE_DEPTH} or holds more than {MAX_DTYPE_LEAVES:,} plain ones")
+    objects = any(part.has_objects for part in parts)
+    return ArrayDType(code=f"V{itemsize}", itemsize=itemsize, byteorder="|", depth=depth, leaves=leaves, has_objects=objects, **what)
 
 
 def record(dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes, *, max_dims: int, scalar: bool = False, native: bool = False) -> ArrayRecord:

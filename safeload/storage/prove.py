@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from safeload.budget import Budget
+from safeload.budget import Budget, Copies
 from safeload.containers.base import Container, Member
 from safeload.errors import StorageError
 from safeload.findings import Finding
@@ -55,7 +55,7 @@ def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callabl
 class _Prover:
     """The one mutable thing of this stage."""
 
-    __slots__ = ("budget", "container", "findings", "member", "private", "read", "records", "sealed", "storages", "tensor_bytes", "tensor_count", "vetted")
+    __slots__ = ("budget", "container", "copies", "findings", "member", "private", "read", "records", "sealed", "storages", "tensor_bytes", "tensor_count", "vetted")
 
     def __init__(self, vetted: Vetted, container: Container, budget: Budget, read: Callable[[Member], bytes]) -> None:
         self.vetted = vetted
@@ -65,6 +65,8 @@ class _Prover:
         self.member = vetted.member
         self.storages: dict[str, StorageRecord] = {}
         self.records: dict[int, Any] = {}
+        graph = vetted.graph
+        self.copies = Copies(budget.limits, graph.end - graph.start)
         self.private: dict[str, bytes] = {}
         self.findings: list[Finding] = []
         self.sealed: set[int] = set()  # dtypes and arrays that may take no further state: something was built from them
@@ -87,6 +89,8 @@ class _Prover:
                     state_prover = STATE_PROVERS.get(constructors[record.target.index])
                     if state_prover is not None:
                         self.records[record.target.index] = state_prover(self, record)
+                if not record.index % RECORDS_PER_CHECK:
+                    self.budget.check_time(self.member, record.offset)
             except StorageError as error:
                 self.found(error)
             except BadArray as error:
@@ -182,6 +186,8 @@ class _Prover:
 
     def numbers(self, tensor: TensorRecord) -> Sequence[int]:
         """The elements of an integer tensor. Its storage is read once, here; `rebuild` gets these very bytes (law 2)."""
+        if tensor.neg or tensor.conj:
+            raise StorageError("an index tensor is marked as negated or conjugated", rule="SL408")
         storage = self.storages[tensor.storage]
         if storage.member is not None and storage.key not in self.private:
             self.private[storage.key] = self.read(storage.member)
@@ -197,11 +203,6 @@ class _Prover:
     def array_dtype(self, node: Any) -> ArrayDType:
         """The dtype record of a node; from here on it takes no further state."""
         self.sealed.add(node.index)
-        if type(node) is Global:
-            code = arrays.DTYPE_CLASSES.get(node.name)
-            if code is None:
-                raise BadArray(f"{node.name[:40]!a} has no size of its own")
-            return arrays.from_text(code)
         record = self.records.get(node.index)
         if not isinstance(record, ArrayDType):
             raise BadArray("the dtype of an array is not valid")
@@ -230,10 +231,12 @@ class _Prover:
         """One array whose bytes lie in the pickle."""
         if dtype.has_objects:
             raise self.error("a numpy array of Python objects; safeload loads numbers and text only (numpy calls this allow_pickle)", "SL409", at)
+        self.copies.spend(len(data), self.member, at)
         return arrays.record(dtype, shape, fortran, data, max_dims=self.budget.limits.tensor_dims, scalar=scalar, native=native)
 
 
 NUMPY_KINDS = {"float": "f", "int": "iu", "uint": "iu", "bool": "b", "complex": "c"}  # numpy's kinds of dtype for a family
+RECORDS_PER_CHECK = 1_024  # entries of the log between two looks at the clock
 NEGATED = ("float", "complex", "int", "uint")  # families that torch negates; 8-bit floats are no arithmetic types
 
 
@@ -342,17 +345,23 @@ def _nested(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> NestedRec
     sizes, strides, offsets = tables[0].shape, tables[1].shape, tables[2].shape
     if len(buffer.shape) != 1 or len(sizes) != 2 or sizes != strides or offsets != sizes[:1] or any(table.dtype.name != "int64" for table in tables):
         raise p.error("a nested tensor is (buffer, sizes, strides, offsets): 1-D, 2-D, 2-D and 1-D of int64", "SL405", at)
+    if buffer.neg or buffer.conj:
+        raise p.error("the buffer of a nested tensor is marked as negated or conjugated", "SL405", at)
     count, dims = sizes
     components = []
     for row in range(count):
         shape, stride = tuple(numbers[0][row * dims : row * dims + dims]), tuple(numbers[1][row * dims : row * dims + dims])
         geometry.check(shape, stride, numbers[2][row], buffer.shape[0], limits=p.budget.limits, where=p.member, at=at)
         scaled = tuple(step * (buffer.strides[0] if buffer.shape[0] > 1 else 1) for step in stride)
+        p.budget.spend_tensor(geometry.elements(shape) * buffer.dtype.itemsize, p.member, at)
         components.append(TensorRecord(dtype=buffer.dtype, shape=shape, strides=scaled, offset=buffer.offset + numbers[2][row] * buffer.strides[0], storage=buffer.storage))
     return NestedRecord(buffer=args[0], components=tuple(components))
 
 
 def _from_cpu(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
+    dtype, record = p.dtype(args[1], at), p.records.get(args[0].index)
+    if isinstance(record, TensorRecord) and record.dtype != dtype:
+        raise p.error(f"a tensor of {record.dtype.name} stands for one of {dtype.name}", "SL406", at)
     return _parameter(p, index, (args[0], args[3]), at)
 
 
@@ -370,6 +379,14 @@ def _from_numpy(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
 
 def _numpy_dtype(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayDType:
     return arrays.from_text(args[0])
+
+
+def _numpy_dtype_class(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayDType:
+    func = p.vetted.graph.log[index].func  # type: ignore[union-attr]
+    code = arrays.DTYPE_CLASSES.get(func.name) if type(func) is Global else None
+    if code is None:
+        raise BadArray("a dtype class without a size of its own is called")
+    return arrays.from_text(code)
 
 
 def _numpy_dtype_state(p: _Prover, build: Build) -> ArrayDType:
@@ -448,6 +465,7 @@ PROVERS: dict[str | None, Prover] = {
     "device-tensor-from-cpu": _from_cpu,
     "device-tensor-from-numpy": _from_numpy,
     "numpy-dtype": _numpy_dtype,
+    "numpy-dtype-class": _numpy_dtype_class,
     "numpy-scalar": _numpy_scalar,
     "numpy-array": _numpy_array,
     "numpy-array-frombuffer": _numpy_frombuffer,

@@ -50,7 +50,7 @@ class Budget:
             raise exceeded("total_tensor_bytes", limits.total_tensor_bytes, "all tensors together span more", member, offset)
 
 
-FREE_COPIES_BYTES = 16 << 20  # below this a high ratio is no danger
+FREE_COPIES_BYTES = 4 << 20  # below this a high ratio is no danger
 
 
 class Copies:

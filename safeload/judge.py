@@ -72,7 +72,7 @@ def judge(source: ByteSource, policy: Policy, limits: Limits, options: Options) 
 class _Judging:
     """The one mutable thing of this stage: what was found so far."""
 
-    __slots__ = ("broken", "budget", "container", "ends", "error", "findings", "globals", "graphs", "limits", "member_infos", "opcodes", "options", "plans", "policy", "source", "suppressed", "tensor_bytes", "tensors", "used")
+    __slots__ = ("broken", "budget", "container", "ends", "error", "findings", "globals", "graphs", "inflated", "limits", "member_infos", "opcodes", "options", "plans", "policy", "source", "suppressed", "tensor_bytes", "tensors", "used")
 
     def __init__(self, source: ByteSource, policy: Policy, limits: Limits, options: Options) -> None:
         self.source = source
@@ -89,6 +89,7 @@ class _Judging:
         self.plans: list[Plan] = []
         self.ends: list[int] = []
         self.broken: Finding | None = None
+        self.inflated: set[str] = set()  # names of the members that were inflated already
         self.used: set[str] = set()
         self.opcodes = self.tensors = self.tensor_bytes = 0
 
@@ -107,6 +108,7 @@ class _Judging:
                 for name in container.pickles:
                     self._pickle(container, container.members[name])
                 self._others(container)
+            self._inflate_storages(container)
             if self.options.verify == "crc":
                 self._verify_storages(container)
         except CheckpointError as error:
@@ -168,7 +170,8 @@ class _Judging:
                 self.plans.append(proof.plan)
 
     def _read(self, member: Member) -> bytes:
-        return read_member(self.source, member, self.limits, budget=self.budget, verify=self.options.verify == "crc")
+        self.inflated.add(member.name)
+        return read_member(self.source, member, self.limits, budget=self.budget, verify=self.options.verify == "crc" or member.method != STORED)
 
     def _note(self, judgement: Judgement) -> None:
         self.findings.extend(judgement.findings)
@@ -248,13 +251,18 @@ class _Judging:
         self._note(vet(graph, self.policy, limits=self.limits, member=member.name, check_time=self.budget.check_time))
         return graph.end == len(data)
 
+    def _inflate_storages(self, container: Container) -> None:
+        """A deflated storage is inflated once, so that what is accepted is known to be whole and within the budget (law 4). torch.save never deflates."""
+        for member in container.storages.values():
+            if member.method != STORED and member.name not in self.inflated:
+                self.inflated.add(member.name)
+                read_member(self.source, member, self.limits, budget=self.budget)
+
     def _verify_storages(self, container: Container) -> None:
         import zlib
 
         for member in container.storages.values():
-            if member.method != STORED:
-                read_member(self.source, member, self.limits, budget=self.budget)
-            elif member.crc:
+            if member.method == STORED and member.crc:
                 crc = 0
                 for at in range(0, member.size, CRC_CHUNK_BYTES):
                     crc = zlib.crc32(self.source.read(member.offset + at, min(CRC_CHUNK_BYTES, member.size - at)), crc)

@@ -26,6 +26,9 @@ from safeload.tensors import MetaTensor, NestedTensor, QuantizedTensor, SparseTe
 from safeload.values import OpaqueObject, Storage
 
 
+MAX_KEY_BITS = 1_024  # beyond this an int key is named by its length
+
+
 class TensorInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What the file says about one tensor.
 
@@ -193,9 +196,12 @@ def _named(root: Any) -> Iterator[tuple[str, TensorRecord]]:
     while stack:
         path, value = stack.pop()
         if isinstance(value, LazyTensor):
-            name = path or "tensor"
-            taken[name] = count = taken.get(name, 0) + 1
-            yield (name if count == 1 else f"{name}#{count}"), value.record
+            name = wanted = path or "tensor"
+            while name in taken:
+                taken[wanted] += 1
+                name = f"{wanted}#{taken[wanted]}"
+            taken[name] = 1
+            yield name, value.record
             continue
         children = _children(value)
         if children is None or id(value) in seen:
@@ -210,10 +216,17 @@ def _state(value: OpaqueObject | SubclassTensor) -> list[tuple[Any, Any]]:
     return list(attributes.items()) if attributes or value.state is None else [("state", value.state)]
 
 
+def _key(key: Any) -> str:
+    """A key as part of a name. Ints of thousands of digits have no str()."""
+    if isinstance(key, int) and key.bit_length() > MAX_KEY_BITS:
+        return f"int of {key.bit_length()} bits"
+    return str(key) if isinstance(key, (str, int)) else repr(key)[:60]
+
+
 def _children(value: Any) -> list[tuple[Any, Any]] | None:
     """What a value holds, with the key of each; None for a leaf."""
     if isinstance(value, dict):
-        return [(key if isinstance(key, (str, int)) else repr(key)[:60], child) for key, child in value.items()]
+        return [(_key(key), child) for key, child in value.items()]
     if isinstance(value, (list, tuple, deque)):
         return list(enumerate(value))
     if isinstance(value, (set, frozenset)):

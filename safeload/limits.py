@@ -32,7 +32,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     graph_nodes: int = 10_000_000  # calls, persistent ids and effects of one stream
     globals: int = 10_000  # distinct names in one stream; the largest real module pickle measured names 60
     literal_bytes: int = 2 * GIB  # bytes of strings and byte strings decoded from one stream
-    copy_ratio: int = 8  # bytes and items that calls copy out of a stream, for each byte of it, counted above 16 MiB; honest calls copy each byte once
+    copy_ratio: int = 8  # bytes and items that calls copy out of a stream, for each byte of it, counted above 4 MiB; honest calls copy each byte once
     global_name_bytes: int = 1_024  # bytes of `module` and of `name` of one global
     integer_bytes: int = 1_024  # bytes of one LONG; a 128-bit generator state needs 17
     nesting_depth: int = 500  # containers within containers; CPython's own pickler stops at its recursion limit of 1,000

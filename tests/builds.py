@@ -21,7 +21,9 @@ def torch_zip(listing: str, storages: dict[str, bytes] | None = None, *, byteord
     return build([*parts, Part(b"a/version", b"3\n")])
 
 
-def dense(kind: str, numel: int, shape: tuple[int, ...], strides: tuple[int, ...], *, key: str = "0", tag: str = "cpu", offset: int = 0, marks: str = "") -> str:
+def dense(
+    kind: str, numel: int, shape: tuple[int, ...], strides: tuple[int, ...], *, key: str = "0", tag: str = "cpu", offset: int = 0, marks: str = ""
+) -> str:
     """`_rebuild_tensor_v2` over a storage of `numel` elements."""
     stored = storage(kind, f"'{key}'", f"'{tag}'", f"BININT {numel}")
     return f"GLOBAL torch._utils _rebuild_tensor_v2\nMARK\n{stored}BININT {offset}\n{ints(*shape)}{ints(*strides)}NEWFALSE\n{HOOKS}{marks}TUPLE\nREDUCE\n"

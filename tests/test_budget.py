@@ -20,7 +20,10 @@ def test_opcodes_add_up() -> None:
     assert (caught.value.member, caught.value.offset, caught.value.rule) == ("a/data.pkl", 7, "SL901")
 
 
-@pytest.mark.parametrize(("limits", "spent", "name"), [({"tensors": 2}, [0, 0, 0], "tensors"), ({"tensor_bytes": 5}, [5, 6], "tensor_bytes"), ({"total_tensor_bytes": 9}, [5, 4, 1], "total_tensor_bytes")])
+@pytest.mark.parametrize(
+    ("limits", "spent", "name"),
+    [({"tensors": 2}, [0, 0, 0], "tensors"), ({"tensor_bytes": 5}, [5, 6], "tensor_bytes"), ({"total_tensor_bytes": 9}, [5, 4, 1], "total_tensor_bytes")],
+)
 def test_tensors_add_up(limits: dict[str, int], spent: list[int], name: str) -> None:
     budget = Budget(Limits(**limits))
     for nbytes in spent[:-1]:

@@ -19,13 +19,48 @@ def opaque(*args: Any) -> OpaqueObject:
 
 
 EQUAL: list[Any] = [
-    None, 1, 1.5, "x", b"x", (1, (2, [3])), {"a": {"b": [1]}}, OrderedDict(a=1), defaultdict(list, a=[1]), deque([1, 2]), {1, 2}, frozenset([1]), Device("cpu"), np.arange(3), np.float32(1),
-    np.zeros((0, 3)), np.array(5), np.zeros(2, ml_dtypes.bfloat16), np.zeros(2, [("a", "i4")]), Namespace(a=1), opaque(1, [np.ones(2)]), {opaque(1): 2}, [opaque(), {"k": opaque(3)}],
-]  # fmt: skip
+    None,
+    1,
+    1.5,
+    "x",
+    b"x",
+    (1, (2, [3])),
+    {"a": {"b": [1]}},
+    OrderedDict(a=1),
+    defaultdict(list, a=[1]),
+    deque([1, 2]),
+    {1, 2},
+    frozenset([1]),
+    Device("cpu"),
+    np.arange(3),
+    np.float32(1),
+    np.zeros((0, 3)),
+    np.array(5),
+    np.zeros(2, ml_dtypes.bfloat16),
+    np.zeros(2, [("a", "i4")]),
+    Namespace(a=1),
+    opaque(1, [np.ones(2)]),
+    {opaque(1): 2},
+    [opaque(), {"k": opaque(3)}],
+]
 DIFFERENT: list[tuple[Any, Any]] = [
-    (1, 1.0), (1, True), ([1], (1,)), ([1], [1, 2]), ({"a": 1}, {"a": 2}), ({"a": 1}, {"b": 1}), (np.zeros(2), np.ones(2)), (np.zeros(2), np.zeros(2, "f4")), (np.zeros(2), np.zeros((2, 1))),
-    (np.zeros(2), [0.0, 0.0]), (opaque(1), opaque(2)), (opaque([1]), opaque([2])), ({1}, {2}), (deque([1]), deque([2])), (Namespace(a=1), Namespace(a=2)), ({}, OrderedDict()),
-]  # fmt: skip
+    (1, 1.0),
+    (1, True),
+    ([1], (1,)),
+    ([1], [1, 2]),
+    ({"a": 1}, {"a": 2}),
+    ({"a": 1}, {"b": 1}),
+    (np.zeros(2), np.ones(2)),
+    (np.zeros(2), np.zeros(2, "f4")),
+    (np.zeros(2), np.zeros((2, 1))),
+    (np.zeros(2), [0.0, 0.0]),
+    (opaque(1), opaque(2)),
+    (opaque([1]), opaque([2])),
+    ({1}, {2}),
+    (deque([1]), deque([2])),
+    (Namespace(a=1), Namespace(a=2)),
+    ({}, OrderedDict()),
+]
 
 
 @pytest.mark.parametrize("value", EQUAL, ids=lambda value: type(value).__name__)

@@ -60,7 +60,18 @@ def test_a_policys_problems_are_all_told() -> None:
 
 
 def test_public_names_are_the_classes() -> None:
-    for name in ("CheckpointError", "ContainerError", "DeviceUnavailable", "LimitExceeded", "PolicyFileError", "PolicyRejected", "SafeloadError", "StorageError", "StreamError", "UnsupportedFormat"):
+    for name in (
+        "CheckpointError",
+        "ContainerError",
+        "DeviceUnavailable",
+        "LimitExceeded",
+        "PolicyFileError",
+        "PolicyRejected",
+        "SafeloadError",
+        "StorageError",
+        "StreamError",
+        "UnsupportedFormat",
+    ):
         assert vars(errors)[name] is safeload.__getattr__(name) and name in dir(safeload)
     with pytest.raises(AttributeError, match="nonesuch"):
         safeload.nonesuch  # noqa: B018

@@ -41,7 +41,9 @@ def test_a_finding_knows_the_name_of_its_rule() -> None:
 
 def test_errors_are_the_findings_that_decide() -> None:
     notes = (Finding(rule="SL123", message="n", level="note"), Finding(rule="SL301", message="e"))
-    report = Report(path="p", format="f", verdict="rejected", policy="p", policy_version="1", policy_sha256="0", policy_file=None, has_opaque=False, findings=notes)
+    report = Report(
+        path="p", format="f", verdict="rejected", policy="p", policy_version="1", policy_sha256="0", policy_file=None, has_opaque=False, findings=notes
+    )
     assert [finding.message for finding in report.errors] == ["e"]
 
 

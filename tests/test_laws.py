@@ -54,6 +54,8 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("__init__.py", "vars(errors)[name]"): "the same, with __all__ as the list",
     ("rebuild/replay.py", "vars(target)[key]"): "fills the __dict__ of our own Namespace: data is stored, nothing is looked up",
     ("rebuild/resolve.py", "vars(container)"): "the same, and an OrderedDict's own attributes",
+    ("compare.py", "vars(one)"): "compares the attributes of our own Namespace",
+    ("compare.py", "vars(other)"): "the same",
     ("lazy.py", "vars(value)"): "lists the attributes of our own Namespace",
     ("cli/tree.py", "vars(value)"): "the same",
 }

@@ -104,7 +104,9 @@ def test_a_shared_container_is_named_once_and_a_cycle_ends() -> None:
     cyclic = f"EMPTY_DICT\nBINPUT 1\nBINUNICODE 'w'\n{W}SETITEM\nBINUNICODE 'me'\nBINGET 1\nSETITEM\nBINUNICODE 'l'\nEMPTY_LIST\nBINGET 1\nAPPEND\nSETITEM\n"
     with opened(cyclic) as checkpoint:
         assert checkpoint.keys() == ["w"]
-    with opened(f"GLOBAL acme K\nEMPTY_TUPLE\nREDUCE\nBINPUT 1\nEMPTY_DICT\nBINUNICODE 'me'\nBINGET 1\nSETITEM\nBINUNICODE 'w'\n{W}SETITEM\nBUILD\n", "inspect") as checkpoint:
+    with opened(
+        f"GLOBAL acme K\nEMPTY_TUPLE\nREDUCE\nBINPUT 1\nEMPTY_DICT\nBINUNICODE 'me'\nBINGET 1\nSETITEM\nBINUNICODE 'w'\n{W}SETITEM\nBUILD\n", "inspect"
+    ) as checkpoint:
         assert checkpoint.keys() == ["w"]
 
 
@@ -134,15 +136,11 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_every_tensor_has_a_name(place: str) -> None:
-    with opened(stream_4(PLACES[place]), "inspect") as checkpoint:
+    with opened(PLACES[place], "inspect") as checkpoint:
         names = checkpoint.keys()
         assert len(names) == 1, names
         assert names[0] and isinstance(names[0], str)
         assert checkpoint.get_tensor(names[0]).size in (12, 48) and repr(checkpoint.tree())
-
-
-def stream_4(listing: str) -> str:
-    return listing
 
 
 def test_meta_gives_shapes_alone() -> None:

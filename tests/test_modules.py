@@ -15,7 +15,9 @@ from safeload.modules import MAX_MODULE_DEPTH, is_module, state_dict
 from safeload.values import OpaqueGlobal, OpaqueObject
 
 
-def module(parameters: dict[str, Any] | None = None, buffers: dict[str, Any] | None = None, children: dict[str, Any] | None = None, **more: Any) -> OpaqueObject:
+def module(
+    parameters: dict[str, Any] | None = None, buffers: dict[str, Any] | None = None, children: dict[str, Any] | None = None, **more: Any
+) -> OpaqueObject:
     made = OpaqueObject(OpaqueGlobal("acme.nn", "Layer"))
     made.state = {"_parameters": OrderedDict(parameters or {}), "_buffers": OrderedDict(buffers or {}), "_modules": OrderedDict(children or {}), **more}
     return made
@@ -25,7 +27,9 @@ W = np.ones(2)
 
 
 def test_own_parameters_own_buffers_then_children() -> None:
-    tree = module({"w": W, "gone": None}, {"b": W, "none": None}, {"first": module({"w": W}), "nothing": None, "second": module(children={"deep": module({"w": W})})})
+    tree = module(
+        {"w": W, "gone": None}, {"b": W, "none": None}, {"first": module({"w": W}), "nothing": None, "second": module(children={"deep": module({"w": W})})}
+    )
     assert list(state_dict(tree)) == ["w", "b", "first.w", "second.deep.w"]
     assert type(state_dict(tree)) is OrderedDict and state_dict(tree)["first.w"] is W
 
@@ -80,7 +84,8 @@ def test_a_lattice_of_modules_ends() -> None:
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
         "from safeload.modules import state_dict\nfrom safeload.values import *\n"
-        "def module(**state):\n    made = OpaqueObject(OpaqueGlobal('a', 'M')); made.state = {'_parameters': {'w': 1}, '_buffers': {}, '_modules': {}, **state}; return made\n"
+        "def module(**state):\n"
+        "    made = OpaqueObject(OpaqueGlobal('a', 'M')); made.state = {'_parameters': {'w': 1}, '_buffers': {}, '_modules': {}, **state}\n    return made\n"
         "m = module()\nfor _ in range(60): m = module(_modules={'a': m, 'b': m})\n"
         "try: state_dict(m)\nexcept (TypeError, ValueError) as error: print(error)\n"
     )
@@ -91,7 +96,9 @@ def test_a_lattice_of_modules_ends() -> None:
     assert done.returncode == 0, done.stderr[-300:]
 
 
-@pytest.mark.parametrize("state", [None, [], {"_parameters": None, "_modules": None}, {"_parameters": 1, "_modules": [1]}, ({"_parameters": {}, "_modules": {}}, None)])
+@pytest.mark.parametrize(
+    "state", [None, [], {"_parameters": None, "_modules": None}, {"_parameters": 1, "_modules": [1]}, ({"_parameters": {}, "_modules": {}}, None)]
+)
 def test_records_with_odd_states(state: Any) -> None:
     made = OpaqueObject(OpaqueGlobal("a", "M"))
     made.state = state

@@ -12,7 +12,9 @@ import safeload
 import safeload.numpy
 
 RAW = np.arange(6, dtype="<f4").tobytes()
-DATA = torch_zip(pairs(w=dense("FloatStorage", 6, (2, 3), (3, 1), tag="cuda:0"), sub=pairs(t=dense("FloatStorage", 6, (2,), (1,), tag="cuda:0", offset=4))), {"0": RAW})
+DATA = torch_zip(
+    pairs(w=dense("FloatStorage", 6, (2, 3), (3, 1), tag="cuda:0"), sub=pairs(t=dense("FloatStorage", 6, (2,), (1,), tag="cuda:0", offset=4))), {"0": RAW}
+)
 
 
 def test_flat_writable_shared_and_on_the_cpu(tmp_path: Path) -> None:

@@ -69,7 +69,9 @@ def piped(data: bytes) -> Any:
 
 
 @pytest.mark.parametrize("mmap", [None, True, False])
-@pytest.mark.parametrize("kind", ["str", "Path", "PathLike", "bytes", "bytearray", "memoryview", "BytesIO", "BytesIO at 5", "file", "file at 5", "unbuffered", "update", "OnlyRead"])
+@pytest.mark.parametrize(
+    "kind", ["str", "Path", "PathLike", "bytes", "bytearray", "memoryview", "BytesIO", "BytesIO at 5", "file", "file at 5", "unbuffered", "update", "OnlyRead"]
+)
 def test_every_kind_of_input_gives_the_same_writable_tensors(path: Path, kind: str, mmap: bool | None) -> None:
     behind = path.with_name("behind")
     behind.write_bytes(b"12345" + DATA)

@@ -16,7 +16,12 @@ from safeload.tensors import MetaTensor, NestedTensor, QuantizedTensor, SparseTe
 
 
 def coo(indices: Any, values: Any, shape: tuple[int, ...]) -> SparseTensor:
-    return SparseTensor(layout="sparse_coo", shape=shape, indices=np.array(indices, np.int64).reshape(len(shape) if not len(values) else -1, len(values)), values=np.array(values))
+    return SparseTensor(
+        layout="sparse_coo",
+        shape=shape,
+        indices=np.array(indices, np.int64).reshape(len(shape) if not len(values) else -1, len(values)),
+        values=np.array(values),
+    )
 
 
 def test_duplicate_entries_add_up() -> None:
@@ -40,7 +45,14 @@ def test_empty_and_dimensionless_tensors() -> None:
 def test_a_quantised_tensor_by_hand() -> None:
     per_tensor = QuantizedTensor(dtype="quint8", scheme="per_tensor_affine", int_repr=np.array([0, 128, 255], np.uint8), scale=0.5, zero_point=128)
     assert per_tensor.dequantize().tolist() == [-64.0, 0.0, 63.5] and per_tensor.dequantize().dtype == np.float32 and per_tensor.shape == (3,)
-    channels = QuantizedTensor(dtype="qint8", scheme="per_channel_affine", int_repr=np.array([[1, 2], [3, 4]], np.int8), scale=np.array([1.0, 10.0]), zero_point=np.array([0, 1]), axis=1)
+    channels = QuantizedTensor(
+        dtype="qint8",
+        scheme="per_channel_affine",
+        int_repr=np.array([[1, 2], [3, 4]], np.int8),
+        scale=np.array([1.0, 10.0]),
+        zero_point=np.array([0, 1]),
+        axis=1,
+    )
     assert channels.dequantize().tolist() == [[1.0, 10.0], [3.0, 30.0]]
     wide = QuantizedTensor(dtype="qint32", scheme="per_tensor_affine", int_repr=np.array([-(1 << 31), (1 << 31) - 1], np.int32), scale=1.0, zero_point=1)
     assert wide.dequantize().tolist() == [np.float32(-(1 << 31) - 1), np.float32((1 << 31) - 2)]
@@ -80,7 +92,9 @@ def _matrices() -> list[SparseTensor]:
     compressed, plain = np.array([0, 2, 3]), np.array([0, 1, 1])
     values, blocks = np.array([1.0, 2.0, 3.0]), np.arange(12.0).reshape(3, 2, 2)
     shapes = {"sparse_csr": (2, 2), "sparse_csc": (2, 2), "sparse_bsr": (4, 4), "sparse_bsc": (4, 4)}
-    made = [SparseTensor(layout=name, shape=shape, compressed=compressed, plain=plain, values=blocks if "bs" in name else values) for name, shape in shapes.items()]
+    made = [
+        SparseTensor(layout=name, shape=shape, compressed=compressed, plain=plain, values=blocks if "bs" in name else values) for name, shape in shapes.items()
+    ]
     return [coo([[0, 1], [1, 0]], [1.0, 2.0], (2, 3)), *made]
 
 
@@ -121,7 +135,10 @@ def test_sparse_tensors_of_torch(layout: str) -> None:
 def test_quantised_tensors_of_torch() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     whole = torch.linspace(-2, 3, 24).reshape(4, 6)
-    made = [torch.quantize_per_tensor(whole, scale, zero, dtype) for scale, zero, dtype in itertools.product((0.1, 0.37), (0, 10), (torch.qint8, torch.quint8, torch.qint32))]
+    made = [
+        torch.quantize_per_tensor(whole, scale, zero, dtype)
+        for scale, zero, dtype in itertools.product((0.1, 0.37), (0, 10), (torch.qint8, torch.quint8, torch.qint32))
+    ]
     for axis, dtype in itertools.product((0, 1), (torch.qint8, torch.quint8, torch.qint32)):
         size = whole.shape[axis]
         made.append(torch.quantize_per_channel(whole, torch.linspace(0.1, 0.9, size, dtype=torch.float64), torch.arange(size), axis, dtype))

@@ -27,13 +27,24 @@ def record(state: Any = None, *args: Any) -> OpaqueObject:
 def test_names_compare_sort_and_print() -> None:
     assert str(Device("cuda", 1)) == "cuda:1" and str(Device("cpu")) == "cpu" and repr(Device("cpu")) == "device('cpu')"
     assert TorchName("dtype", "float32") == TorchName("dtype", "float32") != TorchName("layout", "float32")
-    assert sorted([OpaqueGlobal("b", "a"), OpaqueGlobal("a", "b")])[0].full == "a.b"
+    assert min(OpaqueGlobal("b", "a"), OpaqueGlobal("a", "b")).full == "a.b"
     assert len({Device("cpu"), Device("cpu"), K, OpaqueGlobal("acme", "K")}) == 2
     with pytest.raises(AttributeError):
         K.name = "system"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: {"k": x}, lambda x: (x,), lambda x: deque([x]), lambda x: Namespace(x=x), lambda x: OrderedDict(k=x), lambda x: AttributeDict(k=x)])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda x: [x],
+        lambda x: {"k": x},
+        lambda x: (x,),
+        lambda x: deque([x]),
+        lambda x: Namespace(x=x),
+        lambda x: OrderedDict(k=x),
+        lambda x: AttributeDict(k=x),
+    ],
+)
 def test_cyclic_records_print_compare_and_hash(wrap: Any) -> None:
     one, other, odd = record(), record(), record()
     for value in (one, other):
@@ -46,7 +57,9 @@ def test_cyclic_records_print_compare_and_hash(wrap: Any) -> None:
     assert one != odd
 
 
-@pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: record(x), lambda x: (x,), lambda x: {"k": x}, lambda x: record(None, x), lambda x: deque([x]), lambda x: Namespace(x=x)])
+@pytest.mark.parametrize(
+    "wrap", [lambda x: [x], lambda x: record(x), lambda x: (x,), lambda x: {"k": x}, lambda x: record(None, x), lambda x: deque([x]), lambda x: Namespace(x=x)]
+)
 def test_deep_records_print_and_compare(wrap: Any) -> None:
     def deep() -> OpaqueObject:
         value: Any = 1
@@ -58,7 +71,9 @@ def test_deep_records_print_and_compare(wrap: Any) -> None:
     assert (deep() == deep()) in (True, False)
 
 
-@pytest.mark.parametrize("state", [np.zeros(3), [np.zeros(3)], {"w": np.zeros(3)}, Namespace(w=np.zeros(3)), deque([np.zeros(3)]), (np.zeros(3), {"k": np.ones(2)})], ids=repr)
+@pytest.mark.parametrize(
+    "state", [np.zeros(3), [np.zeros(3)], {"w": np.zeros(3)}, Namespace(w=np.zeros(3)), deque([np.zeros(3)]), (np.zeros(3), {"k": np.ones(2)})], ids=repr
+)
 def test_records_with_arrays_compare_by_elements(state: Any) -> None:
     import copy
 
@@ -71,7 +86,11 @@ def test_records_that_differ_are_unequal() -> None:
     assert record(1) != record(2)
     assert record(None, 1) != record(None, 2)
     assert record(None, 1) != OpaqueObject(OpaqueGlobal("acme", "L"), (1,))
-    assert record([np.zeros(2)]) != record([np.zeros(3)]) and record([np.zeros(2)]) != record([np.zeros(2, "f4")]) and record([np.zeros(2)]) != record([np.ones(2)])
+    assert (
+        record([np.zeros(2)]) != record([np.zeros(3)])
+        and record([np.zeros(2)]) != record([np.zeros(2, "f4")])
+        and record([np.zeros(2)]) != record([np.ones(2)])
+    )
     assert record() != "acme.K" and record() != None and (record() == 1) is False  # noqa: E711
     assert record([1]) != record((1,)) and record({"a": 1}) != record({"b": 1}) and record({"a": 1}) != record({"a": 1, "b": 2})
 
@@ -86,7 +105,15 @@ def test_attributes_are_what_the_state_shows() -> None:
 @pytest.mark.parametrize("hostile", ["\x1b[31m", "\r\n", "\u202e", "\x00", "\x07", "\ud800"])
 def test_text_of_the_file_cannot_reach_a_terminal_by_repr(hostile: str) -> None:
     name = OpaqueGlobal(f"a{hostile}", f"b{hostile}")
-    for value in (name, OpaqueObject(name), OpaqueObject(name, (hostile,)), record(hostile), record(name), OpaqueAttribute(name, hostile), record(OpaqueAttribute(name, hostile))):
+    for value in (
+        name,
+        OpaqueObject(name),
+        OpaqueObject(name, (hostile,)),
+        record(hostile),
+        record(name),
+        OpaqueAttribute(name, hostile),
+        record(OpaqueAttribute(name, hostile)),
+    ):
         assert hostile not in repr(value), repr(value).encode("unicode_escape")
 
 

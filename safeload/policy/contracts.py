@@ -73,7 +73,7 @@ def array_state(state: Any, kinds: Kinds) -> str | None:
         return "the state of an array is (1, shape, dtype, is_fortran, bytes)"
     shape, dtype, fortran, data = state
     if type(shape) is not tuple or len(shape) > MAX_SHAPE_LENGTH or not all(type(item) is int for item in shape):
-        return "the shape of an array is a tuple of at most 64 ints"
+        return "the shape of an array is a tuple of ints"
     if type(dtype) not in NODE_TYPES or kinds.kind(dtype) not in ("numpy-dtype", "numpy-dtype-class"):
         return "the dtype of an array is a numpy.dtype"
     if type(fortran) not in (bool, int):

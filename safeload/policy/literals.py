@@ -54,14 +54,14 @@ def complex_number(args: Args) -> complex:
 
 def size(args: Args) -> tuple[int, ...]:
     """`torch.Size((2, 3))`: a plain tuple of ints."""
-    if len(args) == 1 and type(args[0]) in (tuple, list) and all(type(item) is int for item in args[0]) and len(args[0]) <= 64:
+    if len(args) == 1 and type(args[0]) in (tuple, list) and all(type(item) is int for item in args[0]) and len(args[0]) <= 128:
         return tuple(args[0])
     raise BadArguments("torch.Size takes one tuple of ints")
 
 
 def device(args: Args) -> Device:
     """`torch.device("cuda", 1)`, `torch.device("cpu")`; `torch.device("cuda:1")` too."""
-    if args and type(args[0]) is str and len(args) <= 2 and len(args[0]) <= 64:
+    if args and type(args[0]) is str and len(args) <= 2 and len(args[0]) <= 128:
         kind, _, index = args[0].partition(":")
         if len(args) == 2 and (type(args[1]) is int or args[1] is None) and not index:
             if args[1] is None or 0 <= args[1] < 1 << 15:

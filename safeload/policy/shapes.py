@@ -19,7 +19,7 @@ from safeload.machine.nodes import NODE_TYPES, Global
 if TYPE_CHECKING:
     from safeload.policy.contracts import Contract
 
-MAX_SHAPE_LENGTH = 64  # elements of a size or stride; numpy 2 holds no more dimensions (NPY_MAXDIMS)
+MAX_SHAPE_LENGTH = 128  # elements of a size or stride that are looked at here; the limit tensor_dims (64) is checked later
 
 
 class Kinds(Protocol):

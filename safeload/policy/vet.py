@@ -70,7 +70,7 @@ class Vetted:
         kinds: list[str],
         literals: dict[int, Any],
         storages: dict[int, StorageId],
-        loose: set[int],
+        loose: set[int] | None = None,
     ) -> None:
         if seal is not _SEAL:
             raise TypeError("only safeload.policy.vet can make a Vetted")
@@ -81,7 +81,7 @@ class Vetted:
         self.kinds = kinds
         self.literals = literals
         self.storages = storages
-        self.loose = loose
+        self.loose = loose or set()
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -508,7 +508,8 @@ class _Judge:
                 self.copies.spend(len(effect.state), self.member, effect.offset)
             late = self._late(contract, (effect.state,), effect.index)
             if late is not None:
-                return f"{what} {late}"
+                self._find("SL206", f"{what} {late}", effect.offset, global_=func)
+                return None
         problem = contract.state(effect.state, self)
         return None if problem is None else f"{what}: {problem}"
 

@@ -142,7 +142,7 @@ class _Loader:
         if self.private is not None:  # its values were judged, so these bytes are the ones to use, not what the map shows by now
             raw: Any = bytearray(self.private)
         elif member.method != STORED:
-            raw = bytearray(read_member(self.source, member, self.budget.limits, budget=self.budget))
+            raw = bytearray(read_member(self.source, member, self.budget.limits))  # the budget was spent when it was judged
         elif self.mapped:
             raw = self.source.view(member.offset, member.size)
         else:

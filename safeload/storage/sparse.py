@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from safeload.budget import Budget
+from safeload.budget import Budget, exceeded
 from safeload.errors import StorageError
 from safeload.storage.geometry import MAX_ELEMENTS, elements
 from safeload.storage.records import SparseRecord, StorageRecord, TensorRecord
@@ -67,7 +67,7 @@ def check(
     if len(record.shape) > budget.limits.tensor_dims or (record.shape and min(record.shape) < 0):
         raise fail("the size of a sparse tensor is not valid", "SL405")
     if elements(tuple(length or 1 for length in record.shape)) >= MAX_ELEMENTS:
-        raise fail("the size of a sparse tensor is larger than any array", "SL405")
+        raise exceeded("tensor_bytes", budget.limits.tensor_bytes, "a sparse tensor spans more", member, at)
     budget.spend_tensor(elements(record.shape) * parts[-1].dtype.itemsize, member, at)
     if record.layout == "sparse_coo":
         _check_coo(record, parts, numbers, fail)

@@ -27,7 +27,7 @@ def outcome(data: bytes) -> str:
     source = source_of(data)
     try:
         container = open_container(source, LIMITS)
-        assert container.accounted == len(data)
+        assert container.accounted == (0 if container.format == "torch.legacy" else len(data))
         for member in container.members.values():
             assert len(read_member(source, member, LIMITS)) == member.size
     except CheckpointError as error:

@@ -22,11 +22,47 @@ from safeload.values import Namespace
 
 PROTOCOLS = range(6)
 PLAIN: list[Any] = [
-    OrderedDict(a=1, b=[2.0]), OrderedDict([((1, "x"), OrderedDict())]), Counter("abca"), Counter({(1, 2): 3}), defaultdict(list, a=[1]), defaultdict(int), defaultdict(None, x=1),
-    deque([1, [2]]), deque([1, 2], 5), deque([], 0), {1, 2.5, "x"}, frozenset([1, (2, "y")]), bytearray(b"ab\xff"), bytearray(), b"\0\xff", 1 + 2j, slice(1, None, 2), range(3),
-    datetime.datetime(2024, 1, 2, 3, 4, 5, 6), datetime.timedelta(days=1, seconds=2), datetime.date(2024, 1, 2), uuid.UUID(int=7), Ellipsis, NotImplemented, int, dict, OrderedDict,
-    {}, [], (), set(), frozenset(), "", b"", 0, -1, 1 << 100, float("inf"), True, None,
-]  # fmt: skip
+    OrderedDict(a=1, b=[2.0]),
+    OrderedDict([((1, "x"), OrderedDict())]),
+    Counter("abca"),
+    Counter({(1, 2): 3}),
+    defaultdict(list, a=[1]),
+    defaultdict(int),
+    defaultdict(None, x=1),
+    deque([1, [2]]),
+    deque([1, 2], 5),
+    deque(maxlen=0),
+    {1, 2.5, "x"},
+    frozenset([1, (2, "y")]),
+    bytearray(b"ab\xff"),
+    bytearray(),
+    b"\0\xff",
+    1 + 2j,
+    slice(1, None, 2),
+    range(3),
+    datetime.datetime(2024, 1, 2, 3, 4, 5, 6),
+    datetime.timedelta(days=1, seconds=2),
+    datetime.date(2024, 1, 2),
+    uuid.UUID(int=7),
+    Ellipsis,
+    NotImplemented,
+    int,
+    dict,
+    OrderedDict,
+    {},
+    [],
+    (),
+    set(),
+    frozenset(),
+    "",
+    b"",
+    0,
+    -1,
+    1 << 100,
+    float("inf"),
+    True,
+    None,
+]
 
 
 def test_the_two_tables_agree() -> None:
@@ -106,7 +142,9 @@ HOSTILE_CALLS = {
     "uuid too large": "GLOBAL uuid UUID\nEMPTY_TUPLE\nNEWOBJ\nEMPTY_DICT\nBINUNICODE 'int'\nLONG1 " + str(1 << 128) + "\nSETITEM\nBUILD\n",
     "uuid of text": "GLOBAL uuid UUID\nEMPTY_TUPLE\nNEWOBJ\nEMPTY_DICT\nBINUNICODE 'int'\nBINUNICODE '1'\nSETITEM\nBUILD\n",
     "uuid alone": "GLOBAL uuid UUID\nEMPTY_TUPLE\nNEWOBJ\n",
-    "uuid as a key before its state": "EMPTY_DICT\nGLOBAL uuid UUID\nEMPTY_TUPLE\nNEWOBJ\nBINPUT 1\nNONE\nSETITEM\nBINGET 1\nEMPTY_DICT\nBINUNICODE 'int'\nBININT1 3\nSETITEM\nBUILD\nPOP\n",
+    "uuid as a key before its state": (
+        "EMPTY_DICT\nGLOBAL uuid UUID\nEMPTY_TUPLE\nNEWOBJ\nBINPUT 1\nNONE\nSETITEM\nBINGET 1\nEMPTY_DICT\nBINUNICODE 'int'\nBININT1 3\nSETITEM\nBUILD\nPOP\n"
+    ),
     "datetime of rubbish": "GLOBAL datetime datetime\nBINBYTES b'\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff'\nTUPLE1\nREDUCE\n",
     "timedelta huge": "GLOBAL datetime timedelta\nLONG1 99999999999999999999\nBININT1 0\nBININT1 0\nTUPLE3\nREDUCE\n",
     "date of text": "GLOBAL datetime date\nBINUNICODE 'abcd'\nTUPLE1\nREDUCE\n",
@@ -116,7 +154,10 @@ HOSTILE_CALLS = {
     "device rubbish": "GLOBAL torch device\nBINUNICODE ''\nTUPLE1\nREDUCE\n",
     "size of text": "GLOBAL torch Size\nBINUNICODE 'ab'\nTUPLE1\nREDUCE\n",
     "parameter of nothing": "GLOBAL torch._utils _rebuild_parameter\nNONE\nNEWTRUE\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nTUPLE3\nREDUCE\n",
-    "metadata of a node": "GLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nEMPTY_DICT\nBINUNICODE '_metadata'\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nSETITEM\nBUILD\n",
+    "metadata of a node": (
+        "GLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nEMPTY_DICT\nBINUNICODE '_metadata'\n"
+        "GLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nSETITEM\nBUILD\n"
+    ),
     "items shadowed": "GLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nEMPTY_DICT\nBINUNICODE 'items'\nNONE\nSETITEM\nBUILD\n",
     "append to a class": "GLOBAL builtins list\nNONE\nAPPEND\n",
     "items on a device": "GLOBAL torch device\nBINUNICODE 'cpu'\nTUPLE1\nREDUCE\nNONE\nNONE\nSETITEM\n",

@@ -39,7 +39,25 @@ def test_other_spellings_name_the_same_dtype() -> None:
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 @pytest.mark.parametrize(
     "dtype",
-    ["?", "i1", "<i4", ">i4", "<f2", ">f8", "<c8", "S5", "<U7", ">U7", "V3", "M8[us]", ">M8[10ms]", "m8", [("x", "<f4"), ("y", [("z", ">i2", (2, 3))])], ("<f4", (2,)), {"names": ["a"], "formats": ["u1"], "offsets": [3], "itemsize": 8}],
+    [
+        "?",
+        "i1",
+        "<i4",
+        ">i4",
+        "<f2",
+        ">f8",
+        "<c8",
+        "S5",
+        "<U7",
+        ">U7",
+        "V3",
+        "M8[us]",
+        ">M8[10ms]",
+        "m8",
+        [("x", "<f4"), ("y", [("z", ">i2", (2, 3))])],
+        ("<f4", (2,)),
+        {"names": ["a"], "formats": ["u1"], "offsets": [3], "itemsize": 8},
+    ],
 )
 def test_dtypes_as_values(dtype: Any, protocol: int) -> None:
     value = agree(pickle.dumps(np.dtype(dtype), protocol))

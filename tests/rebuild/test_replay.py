@@ -111,7 +111,10 @@ def test_a_constructor_gets_arrays() -> None:
 
 
 def test_effects_on_records_are_kept_in_order() -> None:
-    listing = "GLOBAL acme K\nEMPTY_TUPLE\nREDUCE\nMARK\nBININT1 1\nBININT1 2\nAPPENDS\nBININT1 3\nAPPEND\nMARK\nBINUNICODE 'a'\nBININT1 4\nSETITEMS\nEMPTY_LIST\nBINUNICODE 'b'\nSETITEM\nEMPTY_DICT\nBUILD\n"
+    listing = (
+        "GLOBAL acme K\nEMPTY_TUPLE\nREDUCE\nMARK\nBININT1 1\nBININT1 2\nAPPENDS\nBININT1 3\nAPPEND\nMARK\nBINUNICODE 'a'\nBININT1 4\n"
+        "SETITEMS\nEMPTY_LIST\nBINUNICODE 'b'\nSETITEM\nEMPTY_DICT\nBUILD\n"
+    )
     value = agree(stream(listing), policy="inspect")
     if isinstance(value, safeload.CheckpointError):
         assert value.rule == "SL205"  # an empty list as the key of an item

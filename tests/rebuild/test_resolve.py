@@ -152,7 +152,11 @@ def test_keys_without_a_hash_are_refused(name: str, wrapped: bool) -> None:
         "deque": "GLOBAL collections deque\nEMPTY_TUPLE\nREDUCE\n",
         "tensor": tensor(),
     }[name] + ("TUPLE1\n" if wrapped else "")
-    for build in (f"EMPTY_DICT\n{listing}NONE\nSETITEM\n", f"{ORDERED}{listing}NONE\nSETITEM\n", f"GLOBAL builtins set\nEMPTY_LIST\n{listing}APPEND\nTUPLE1\nREDUCE\n"):
+    for build in (
+        f"EMPTY_DICT\n{listing}NONE\nSETITEM\n",
+        f"{ORDERED}{listing}NONE\nSETITEM\n",
+        f"GLOBAL builtins set\nEMPTY_LIST\n{listing}APPEND\nTUPLE1\nREDUCE\n",
+    ):
         assert isinstance(agree(archive(build)), safeload.CheckpointError)
 
 
@@ -160,7 +164,12 @@ def test_keys_without_a_hash_are_refused(name: str, wrapped: bool) -> None:
 def test_an_opaque_key_is_found_again(args: str) -> None:
     """`K(b"x")` is pickled by protocol 2 with a call in its arguments; its hash must be the same before and after that is resolved."""
     key = f"GLOBAL acme K\nMARK\n{args}TUPLE\nREDUCE\n"
-    for build in (f"EMPTY_DICT\n{key}BININT1 7\nSETITEM\n", f"EMPTY_SET\nMARK\n{key}ADDITEMS\n", f"MARK\n{key}FROZENSET\n", f"{ORDERED}{key}BININT1 7\nSETITEM\n"):
+    for build in (
+        f"EMPTY_DICT\n{key}BININT1 7\nSETITEM\n",
+        f"EMPTY_SET\nMARK\n{key}ADDITEMS\n",
+        f"MARK\n{key}FROZENSET\n",
+        f"{ORDERED}{key}BININT1 7\nSETITEM\n",
+    ):
         value = agree(stream(build, 4), policy="inspect")
         if isinstance(value, safeload.CheckpointError):
             pytest.fail(str(value))
@@ -195,7 +204,8 @@ nested = start + "BINPUT 1\\nPOP\\nBINGET 0\\nEMPTY_DICT\\nBINGET 1\\nNONE\\nSET
 pair = "EMPTY_DICT\\nMARK\\n" + nested + "BINPUT 8\\nNONE\\n" + nested + "BINPUT 9\\nNONE\\nSETITEMS\\n"
 listing = {
     "keys first": "EMPTY_LIST\\nMARK\\n" + pair + "BINGET 8\\nBINGET 9\\nAPPENDS\\n",
-    "keys last": "EMPTY_LIST\\nBINPUT 7\\nMARK\\n" + nested + "BINPUT 8\\n" + nested + "BINPUT 9\\nEMPTY_DICT\\nMARK\\nBINGET 8\\nNONE\\nBINGET 9\\nNONE\\nSETITEMS\\nAPPENDS\\n",
+    "keys last": "EMPTY_LIST\\nBINPUT 7\\nMARK\\n" + nested + "BINPUT 8\\n" + nested
+    + "BINPUT 9\\nEMPTY_DICT\\nMARK\\nBINGET 8\\nNONE\\nBINGET 9\\nNONE\\nSETITEMS\\nAPPENDS\\n",
     "equal": "EMPTY_LIST\\nMARK\\n" + nested + nested + "APPENDS\\n",
 }[sys.argv[1]]
 try:

@@ -27,7 +27,9 @@ def test_an_untyped_storage_of_any_length(name: str, nbytes: int, order: bytes) 
 @pytest.mark.parametrize("mmap", [True, False])
 def test_two_dtypes_on_one_big_endian_storage_are_both_right(mmap: bool) -> None:
     raw = bytes(range(16))
-    listing = pairs(a=dense_v3("int32", 16, (4,), (1,)), b=dense_v3("int16", 16, (8,), (1,)), c=dense_v3("complex64", 16, (2,), (1,)), d=dense_v3("uint8", 16, (16,), (1,)))
+    listing = pairs(
+        a=dense_v3("int32", 16, (4,), (1,)), b=dense_v3("int16", 16, (8,), (1,)), c=dense_v3("complex64", 16, (2,), (1,)), d=dense_v3("uint8", 16, (16,), (1,))
+    )
     value = agree(torch_zip(listing, {"0": raw}, byteorder=b"big"), mmap=mmap)
     assert value["a"].tolist() == np.frombuffer(raw, ">i4").tolist()
     assert value["b"].tolist() == np.frombuffer(raw, ">i2").tolist()
@@ -36,7 +38,9 @@ def test_two_dtypes_on_one_big_endian_storage_are_both_right(mmap: bool) -> None
 
 
 def test_one_unit_is_one_storage_also_in_a_big_endian_file() -> None:
-    value = agree(torch_zip(pairs(a=dense("IntStorage", 2, (2,), (1,)), b=dense("IntStorage", 2, (1,), (1,), offset=1)), {"0": b"\0\0\0\1\0\0\0\2"}, byteorder=b"big"))
+    value = agree(
+        torch_zip(pairs(a=dense("IntStorage", 2, (2,), (1,)), b=dense("IntStorage", 2, (1,), (1,), offset=1)), {"0": b"\0\0\0\1\0\0\0\2"}, byteorder=b"big")
+    )
     value["a"][1] = 5
     assert value["b"].tolist() == [5]
 
@@ -45,7 +49,9 @@ def test_one_unit_is_one_storage_also_in_a_big_endian_file() -> None:
 @pytest.mark.parametrize("order", [b"little", b"big"])
 def test_deflated_storages_are_writable_and_shared(mmap: bool, order: bytes) -> None:
     raw = np.arange(1000, dtype="<i4" if order == b"little" else ">i4").tobytes()
-    data = torch_zip(pairs(a=dense("IntStorage", 1000, (1000,), (1,)), b=dense("IntStorage", 1000, (1,), (1,), offset=999)), {"0": raw}, byteorder=order, method=8)
+    data = torch_zip(
+        pairs(a=dense("IntStorage", 1000, (1000,), (1,)), b=dense("IntStorage", 1000, (1,), (1,), offset=999)), {"0": raw}, byteorder=order, method=8
+    )
     value = agree(data, mmap=mmap)
     if isinstance(value, safeload.CheckpointError):
         pytest.fail(str(value))
@@ -57,7 +63,11 @@ def test_deflated_storages_are_writable_and_shared(mmap: bool, order: bytes) -> 
 @pytest.mark.parametrize("order", [b"little", b"big"])
 @pytest.mark.parametrize("kind", ["FloatStorage", "UntypedStorage", "ComplexFloatStorage", "BoolStorage"])
 def test_a_storage_as_a_value(kind: str, order: bytes) -> None:
-    data = torch_zip(f"EMPTY_LIST\nMARK\n{storage(kind, numel='BININT1 2')}BINPUT 7\nBINGET 7\n{storage(kind, numel='BININT1 2')}APPENDS\n", {"0": bytes({"FloatStorage": 8, "ComplexFloatStorage": 16}.get(kind, 2))}, byteorder=order)
+    data = torch_zip(
+        f"EMPTY_LIST\nMARK\n{storage(kind, numel='BININT1 2')}BINPUT 7\nBINGET 7\n{storage(kind, numel='BININT1 2')}APPENDS\n",
+        {"0": bytes({"FloatStorage": 8, "ComplexFloatStorage": 16}.get(kind, 2))},
+        byteorder=order,
+    )
     value = agree(data)
     if isinstance(value, safeload.CheckpointError):
         pytest.fail(str(value))

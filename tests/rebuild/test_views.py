@@ -9,7 +9,6 @@ import pytest
 from builds import CONJ, NEG, agree, dense, dense_v3, pairs, quantized, torch_zip
 
 import safeload
-from safeload.rebuild import numpy_dtypes
 from safeload.rebuild.numpy_dtypes import numpy_dtype
 from safeload.storage.dtypes import DTYPES, STORAGE_TYPES, DType
 
@@ -74,7 +73,9 @@ def test_marked_views_hold_the_values_that_torch_shows(name: str) -> None:
         assert value.astype(np.complex128).tolist() == expected
 
 
-@pytest.mark.parametrize("listing", [dense("BoolStorage", 4, (4,), (1,)), dense("BoolStorage", 4, (2,), (2,), offset=1), dense("BoolStorage", 4, (), (), offset=1)])
+@pytest.mark.parametrize(
+    "listing", [dense("BoolStorage", 4, (4,), (1,)), dense("BoolStorage", 4, (2,), (2,), offset=1), dense("BoolStorage", 4, (), (), offset=1)]
+)
 def test_bools_are_bools_whatever_their_bytes(listing: str) -> None:
     value = agree(torch_zip(listing, {"0": b"\0\2\1\xff"}))
     assert isinstance(value, np.ndarray) and value.dtype == np.bool_
@@ -110,14 +111,24 @@ def test_strides_that_mean_nothing_may_be_anything(shape: tuple[int, ...], power
 
 
 def test_aliases_overlap_exactly_as_saved() -> None:
-    value = agree(torch_zip(pairs(row=dense("FloatStorage", 4, (3, 4), (0, 1)), column=dense("FloatStorage", 4, (2, 2), (1, 2))), {"0": np.arange(4, dtype="<f4").tobytes()}))
+    value = agree(
+        torch_zip(
+            pairs(row=dense("FloatStorage", 4, (3, 4), (0, 1)), column=dense("FloatStorage", 4, (2, 2), (1, 2))), {"0": np.arange(4, dtype="<f4").tobytes()}
+        )
+    )
     assert value["row"].strides == (0, 4) and value["column"].tolist() == [[0.0, 2.0], [1.0, 3.0]]
     value["column"][0, 1] = 7.0
     assert value["row"][:, 2].tolist() == [7.0] * 3
 
 
-ARRAY = "GLOBAL numpy.core.multiarray _reconstruct\nMARK\nGLOBAL numpy ndarray\nBININT1 0\nTUPLE1\nBINBYTES b'b'\nTUPLE\nREDUCE\nMARK\nBININT1 1\n{shape}{dtype}NEWFALSE\nBINBYTES {raw!r}\nTUPLE\nBUILD\n"
-DTYPE = "GLOBAL numpy dtype\nMARK\nBINUNICODE '{text}'\nNEWFALSE\nNEWTRUE\nTUPLE\nREDUCE\nMARK\nBININT1 3\nBINUNICODE '|'\nNONE\nNONE\nNONE\nBININT1 {size}\nBININT1 1\nBININT1 0\nTUPLE\nBUILD\n"
+ARRAY = (
+    "GLOBAL numpy.core.multiarray _reconstruct\nMARK\nGLOBAL numpy ndarray\nBININT1 0\nTUPLE1\nBINBYTES b'b'\nTUPLE\nREDUCE\nMARK\n"
+    "BININT1 1\n{shape}{dtype}NEWFALSE\nBINBYTES {raw!r}\nTUPLE\nBUILD\n"
+)
+DTYPE = (
+    "GLOBAL numpy dtype\nMARK\nBINUNICODE '{text}'\nNEWFALSE\nNEWTRUE\nTUPLE\nREDUCE\nMARK\nBININT1 3\nBINUNICODE '|'\nNONE\nNONE\n"
+    "NONE\nBININT1 {size}\nBININT1 1\nBININT1 0\nTUPLE\nBUILD\n"
+)
 
 
 @pytest.mark.parametrize("text", ["S0", "U0", "V0"])
@@ -129,7 +140,9 @@ def test_arrays_of_nothing_keep_their_dtype(text: str) -> None:
         assert (value.shape, value.dtype.itemsize, value.nbytes) == ((3,), 0, 0)
 
 
-@pytest.mark.parametrize("dtype", ["<f4", ">f4", ">i8", "<c16", ">c8", "S3", "U2", ">U2", "V5", "?", "M8[ns]", "m8[25s]", ">M8[D]", "M8", [("a", "<i4"), ("b", ">f8", (2,))]])
+@pytest.mark.parametrize(
+    "dtype", ["<f4", ">f4", ">i8", "<c16", ">c8", "S3", "U2", ">U2", "V5", "?", "M8[ns]", "m8[25s]", ">M8[D]", "M8", [("a", "<i4"), ("b", ">f8", (2,))]]
+)
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_numpy_pickles_come_back_as_they_were(dtype: Any, protocol: int) -> None:
     import pickle

@@ -1,0 +1,163 @@
+"""Sparse tensors: the verdict is torch's own (`check_sparse_tensor_invariants`), on random tensors, whole and broken."""
+
+from __future__ import annotations
+
+import random
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from hostile.hostile import archive, ints, storage, tensor
+from policy.listings import TWO, Refused, big_endian, flagged, floats, indices, outcome, paired, refused, size, sparse, tensor_v3
+
+NONE = "NONE\n"
+BLOCKED = ("sparse_bsr", "sparse_bsc")
+
+
+def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides in C order."""
+    strides = [1] * len(shape)
+    for at in range(len(shape) - 2, -1, -1):
+        strides[at] = strides[at + 1] * max(shape[at + 1], 1)
+    return tuple(strides)
+
+
+def part(key: int, values: Any, kind: str) -> tuple[str, bytes]:
+    """A tensor on a storage of its own."""
+    stored = storage(kind, f"'{key}'", numel=f"BININT {values.size}")
+    return tensor(ints(*values.shape), ints(*contiguous(values.shape)), stored=stored), values.tobytes()
+
+
+def saved(layout: str, parts: list[Any], shape: tuple[int, ...]) -> bytes:
+    """The archive of one sparse tensor."""
+    made = [part(key, values, {"i8": "LongStorage", "i4": "IntStorage", "f4": "FloatStorage"}[values.dtype.str[1:]]) for key, values in enumerate(parts)]
+    listing = sparse(layout, "".join(text for text, _ in made) + ints(*shape) + (NONE if layout == "sparse_coo" else ""))
+    return archive(listing, {str(key): content for key, (_, content) in enumerate(made)})
+
+
+def compressed(rng: random.Random, layout: str) -> tuple[list[Any], tuple[int, ...]]:
+    """A valid CSR, CSC, BSR or BSC tensor, perhaps batched and with dense dimensions."""
+    lines, width, batch = rng.randint(0, 4), rng.randint(0, 4), [(), (), (2,), (0,)][rng.randrange(4)]
+    block = (rng.randint(1, 2), rng.randint(1, 3)) if layout in BLOCKED else (1, 1)
+    dense = [(), (2,)][rng.randrange(2)]
+    total = rng.randint(0, lines * width)
+    pointers, plain = [], []
+    for _ in range(int(np.prod(batch, dtype=int))):
+        cells = sorted(rng.sample(range(lines * width), total))
+        counts = [sum(cell // width == line for cell in cells) if width else 0 for line in range(lines)]
+        pointers.append([sum(counts[:line]) for line in range(lines + 1)])
+        plain.append([cell % width for cell in cells])
+    by_rows = layout in ("sparse_csr", "sparse_bsr")
+    rows, columns = (lines, width) if by_rows else (width, lines)
+    kind = rng.choice([np.int64, np.int32])
+    values = np.zeros((*batch, total, *(block if layout in BLOCKED else ()), *dense), np.float32)
+    found = [np.array(pointers, kind).reshape(*batch, lines + 1), np.array(plain, kind).reshape(*batch, total), values]
+    return found, (*batch, rows * block[0], columns * block[1], *dense)
+
+
+def coo(rng: random.Random) -> tuple[list[Any], tuple[int, ...]]:
+    """A valid COO tensor."""
+    shape = tuple(rng.randint(1, 4) for _ in range(rng.randint(0, 3)))
+    count, dense = rng.randint(0, 4), [(), (2,)][rng.randrange(2)]
+    found = np.array([[rng.randrange(length) for _ in range(count)] for length in shape], np.int64).reshape(len(shape), count)
+    return [found, np.zeros((count, *dense), np.float32)], (*shape, *dense)
+
+
+def broken(rng: random.Random, parts: list[Any], shape: tuple[int, ...]) -> tuple[list[Any], tuple[int, ...]]:
+    """One number, length or dimension changed, which may or may not matter."""
+    parts = [values.copy() for values in parts]
+    what = rng.randrange(5)
+    target = rng.randrange(len(parts) - 1)
+    if what <= 1 and parts[target].size:
+        flat = parts[target].reshape(-1)
+        flat[rng.randrange(flat.size)] += rng.choice([-2, -1, 1, 2, 1 << 30])
+    elif what == 2 and parts[target].size > 1:
+        flat = parts[target].reshape(-1)
+        rng.shuffle(flat)
+    elif what == 3 and shape:
+        at = rng.randrange(len(shape))
+        shape = (*shape[:at], max(shape[at] + rng.choice([-1, 1]), 0), *shape[at + 1 :])
+    elif what == 4:
+        at = rng.randrange(len(parts))
+        if parts[at].ndim and parts[at].shape[-1]:
+            parts[at] = np.ascontiguousarray(parts[at][..., :-1])
+    return parts, shape
+
+
+@pytest.mark.parametrize("layout", ["sparse_coo", "sparse_csr", "sparse_csc", *BLOCKED])
+def test_the_verdict_is_that_of_torch(layout: str) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed: nothing to compare with")
+    rng = random.Random(f"seed of {layout}")
+    seen = set()
+    for _ in range(150):
+        parts, shape = coo(rng) if layout == "sparse_coo" else compressed(rng, layout)
+        if rng.random() < 0.6:
+            parts, shape = broken(rng, parts, shape)
+        made = [torch.from_numpy(values) for values in parts]
+        try:
+            if layout == "sparse_coo":
+                torch.sparse_coo_tensor(*made, shape, check_invariants=True)
+            else:
+                torch.sparse_compressed_tensor(*made, shape, layout=getattr(torch, layout), check_invariants=True)
+            wanted = True
+        except (RuntimeError, ValueError, IndexError):
+            wanted = False
+        found = not isinstance(outcome(saved(layout, parts, shape)), Refused)
+        seen.add(wanted)
+        assert found == wanted, (parts, shape, "torch accepts" if wanted else "torch refuses")
+    assert seen == {True, False}
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        sparse("sparse_coo", indices(1, 4) + floats() + floats() + ints(5)),
+        sparse("sparse_csr", indices(4) + indices(4) + size(5, 5) + "NEWTRUE\n"),
+        sparse("sparse_csr", indices(4) + indices(4) + size(5, 5) + NONE),
+        sparse("sparse_csr", indices(4) + indices(4) + ints(5, 5)),
+        sparse("sparse_coo", indices(3, 0) + tensor(ints(0), ints(1), stored=storage("FloatStorage", "'1'", numel="BININT1 4")) + ints(2**8_000, 2**8_000, 2**8_000)),
+        sparse("strided", indices(1, 4) + floats() + ints(5)),
+        sparse("jagged", indices(1, 4) + floats() + ints(5)),
+        sparse("sparse_coo", floats() + floats() + ints(5)),
+        sparse("sparse_coo", indices(4) + floats() + ints(5)),
+        sparse("sparse_coo", indices(1, 3) + floats() + ints(5)),
+        sparse("sparse_coo", indices(1, 4) + floats() + ints(-5)),
+        sparse("sparse_coo", indices(1, 4) + floats() + ints(0)),
+        sparse("sparse_coo", indices(1, 4) + floats() + ints(1 << 50)),
+        sparse("sparse_coo", indices(1, 4) + floats() + "NEWTRUE\nTUPLE1\n"),
+        sparse("sparse_coo", indices(1, 4) + floats() + ints(5) + "BININT1 1\n"),
+        sparse("sparse_coo", ints(0) + floats() + ints(5)),
+        sparse("sparse_csr", indices(4) + indices(4) + floats()),
+        sparse("sparse_coo", ""),
+    ],
+)
+def test_parts_of_the_wrong_kind_are_refused(listing: str) -> None:
+    refused(archive(listing, TWO))
+
+
+@pytest.mark.parametrize("flag", ["neg", "conj"])
+def test_lazy_flags_on_indices_do_not_get_past_the_proof(flag: str) -> None:
+    """A negated index tensor was proved with its stored numbers, and negative ones were returned."""
+    content = {"0": struct.pack("<4q", 1, 1, 1, 1), "1": bytes(16)}
+    turned = flagged("LongStorage", 4, paired(**{flag: "NEWTRUE\n"}), ints(1, 4) + ints(4, 1))
+    found = outcome(archive(sparse("sparse_coo", turned + floats() + ints(5)), content))
+    assert isinstance(found, Refused) or int(found.indices.min()) >= 0
+
+
+def test_indices_of_a_big_endian_file_on_an_odd_storage() -> None:
+    listing = sparse("sparse_coo", tensor_v3("int64", 17, ints(1, 2) + ints(1, 1)) + tensor(ints(2), ints(1), stored=storage("FloatStorage", "'1'", numel="BININT1 4")) + ints(5))
+    found = outcome(big_endian(listing, {"0": struct.pack(">2q", 1, 4) + b"\0", "1": bytes(16)}))
+    assert isinstance(found, Refused) or found.indices.tolist() == [[1, 4]]
+    refused(big_endian(listing, {"0": struct.pack("<2q", 1, 4) + b"\0", "1": bytes(16)}), "SL408")
+
+
+@pytest.mark.parametrize("strides", [(4, 1), (1, 1), (0, 1), (2, 0), (3, 2), (0, 0)])
+def test_indices_are_read_through_their_strides(strides: tuple[int, int]) -> None:
+    content = np.arange(8, dtype=np.int64)
+    view = tensor(ints(1, 3), ints(*strides), stored=storage("LongStorage", "'0'", numel="BININT1 8"))
+    values = tensor(ints(3), ints(1), stored=storage("FloatStorage", "'1'", numel="BININT1 4"))
+    wanted = [at * strides[1] for at in range(3)]
+    data = {"0": content.tobytes(), "1": bytes(16)}
+    assert outcome(archive(sparse("sparse_coo", view + values + ints(max(wanted) + 1)), data)).indices.tolist() == [wanted]
+    refused(archive(sparse("sparse_coo", view + values + ints(max(max(wanted), 0))), data), "SL408")

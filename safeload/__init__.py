@@ -1,7 +1,7 @@
 """Open any PyTorch checkpoint; run none of it.
 
-`load` gives numpy or CuPy arrays, `scan` a report, `open` a lazy view. The public names are loaded on first use, so `import safeload` costs next to nothing, and
-a scan never imports numpy.
+`load` gives numpy or CuPy arrays, `scan` a report, `open` a lazy view. The public names are loaded on first use, so `import safeload` costs next to nothing,
+and a scan never imports numpy.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 # Listed twice, for readers of types above and for Python below: a computed import would be shorter and is what this project exists to avoid.
 __all__ = [
     "CheckpointError", "ContainerError", "DeviceUnavailable", "Finding", "LimitExceeded", "Limits", "Policy", "PolicyFileError", "PolicyRejected", "Report",
-    "RestrictedUnpickler", "SafeloadError", "StorageError", "StreamError", "UnsupportedFormat", "get_unsafe_globals_in_checkpoint", "load", "load_policy", "open",
-    "register_package", "scan", "state_dict",
+    "RestrictedUnpickler", "SafeloadError", "StorageError", "StreamError", "UnsupportedFormat", "get_unsafe_globals_in_checkpoint", "load", "load_policy",
+    "open", "register_package", "scan", "state_dict",
 ]  # fmt: skip
 
 

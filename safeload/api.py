@@ -44,9 +44,10 @@ def load(
 ) -> Any:
     """Load a checkpoint without running any of it; torch.load's signature, numpy or CuPy arrays for tensors.
 
-    `f` is a path, bytes, or a binary file object at the start of the checkpoint. `map_location` has torch's meanings: None restores the device that each storage
-    was saved from (and raises `DeviceUnavailable` where it is not there), `"cpu"`, `"cuda:1"`, a device-like object, a dict of tags, or a callable. `policy` is a
-    shipped name, a path to a TOML file, or a `Policy`; default `"checkpoint"`. `mmap=False` reads payloads into memory instead of mapping the file
+    `f` is a path, bytes, or a binary file object at the start of the checkpoint. `map_location` has torch's meanings: None restores the device that each
+    storage
+    was saved from (and raises `DeviceUnavailable` where it is not there), `"cpu"`, `"cuda:1"`, a device-like object, a dict of tags, or a callable. `policy`
+    is a shipped name, a path to a TOML file, or a `Policy`; default `"checkpoint"`. `mmap=False` reads payloads into memory instead of mapping the file
     copy-on-write; arrays are writable and private to this process either way. `encoding` and `errors` decode the strings of Python 2 files.
     `limits` replaces single limits of the budget. `constructors` maps `module.name` to your own function, which gets the inert record of
     each such object and returns what stands in its place; it overrides an unlisted name, never a denied one.

@@ -1,7 +1,7 @@
 """The cyclic garbage collector, paused while a file is read and rebuilt, and put back as it was, errors included.
 
-Reading a checkpoint makes hundreds of thousands of objects that all stay; every collection would walk them again (measured: 2 to 7 times the work where torch is
-imported beside us). Nested uses and other threads are safe: only the outermost pause of the process turns it on again.
+Reading a checkpoint makes hundreds of thousands of objects that all stay; every collection would walk them again (measured: 2 to 7 times the work where
+torch is imported beside us). Nested uses and other threads are safe: only the outermost pause of the process turns it on again.
 """
 
 from __future__ import annotations

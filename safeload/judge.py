@@ -6,8 +6,8 @@
     4. Put every global, use and argument to the policy.
     5. Prove that each tensor lies inside its storage.
 
-Steps 1 to 3 can make the verdict inconclusive, 4 and 5 rejected; neither is ever silently skipped. Of a stream that breaks off, what came before is judged all the
-same, so a payload in front of the damage is named.
+Steps 1 to 3 can make the verdict inconclusive, 4 and 5 rejected; neither is ever silently skipped. Of a stream that breaks off, what came before is judged
+all the same, so a payload in front of the damage is named.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from safeload.budget import Budget, exceeded
 from safeload.collector import Paused
 from safeload.containers.base import STORED, Container, Member
 from safeload.containers.detect import open_container
-from safeload.containers.sniff import HEAD_BYTES, is_legacy
 from safeload.containers.inflate import read_member, verify_crc
+from safeload.containers.sniff import HEAD_BYTES, is_legacy
 from safeload.errors import CheckpointError, StreamError
 from safeload.findings import Finding, GlobalUse, MemberInfo, Report, Verdict, verdict_of_error
 from safeload.legacy import FIRST_WINDOW_BYTES, LATER_WINDOW_BYTES, Window, read_sequential
@@ -72,7 +72,28 @@ def judge(source: ByteSource, policy: Policy, limits: Limits, options: Options) 
 class _Judging:
     """The one mutable thing of this stage: what was found so far."""
 
-    __slots__ = ("broken", "budget", "container", "ends", "error", "findings", "globals", "graphs", "inflated", "limits", "member_infos", "opcodes", "options", "plans", "policy", "source", "suppressed", "tensor_bytes", "tensors", "used")
+    __slots__ = (
+        "broken",
+        "budget",
+        "container",
+        "ends",
+        "error",
+        "findings",
+        "globals",
+        "graphs",
+        "inflated",
+        "limits",
+        "member_infos",
+        "opcodes",
+        "options",
+        "plans",
+        "policy",
+        "source",
+        "suppressed",
+        "tensor_bytes",
+        "tensors",
+        "used",
+    )
 
     def __init__(self, source: ByteSource, policy: Policy, limits: Limits, options: Options) -> None:
         self.source = source
@@ -100,7 +121,9 @@ class _Judging:
             container = self.container = open_container(self.source, self.limits, self.budget)
             self.findings.extend(container.findings)
             if "*" not in self.policy.formats and container.format not in self.policy.formats:
-                self.findings.append(Finding(rule="SL322", message=f"policy {self.policy.name} covers {', '.join(self.policy.formats)} and not {container.format}"))
+                self.findings.append(
+                    Finding(rule="SL322", message=f"policy {self.policy.name} covers {', '.join(self.policy.formats)} and not {container.format}")
+                )
             # 3, 4, 5
             if container.format in SEQUENTIAL_FORMATS:
                 self._sequence(container)
@@ -135,7 +158,9 @@ class _Judging:
         data = read_member(self.source, member, self.limits, budget=self.budget)
         end = self._stream(container, member, data)
         if end != len(data):
-            raise StreamError(f"{len(data) - end:,} bytes follow the end of the pickle, and nothing accounts for them", rule="SL207", member=member.name, offset=end)
+            raise StreamError(
+                f"{len(data) - end:,} bytes follow the end of the pickle, and nothing accounts for them", rule="SL207", member=member.name, offset=end
+            )
 
     def _stream(self, container: Container, member: Member, data: bytes) -> int:
         """The stream of an archive's pickle; returns where it ends."""
@@ -152,7 +177,16 @@ class _Judging:
         """Judge what a broken stream asked for before it broke."""
         if isinstance(error.partial, ObjectGraph) and error.partial.log:
             self.graphs.append((member, data, error.partial))
-            self._note(vet(error.partial, self.policy, limits=self.limits, member=member or None, extra_opaque=self.options.extra_opaque, check_time=self.budget.check_time))
+            self._note(
+                vet(
+                    error.partial,
+                    self.policy,
+                    limits=self.limits,
+                    member=member or None,
+                    extra_opaque=self.options.extra_opaque,
+                    check_time=self.budget.check_time,
+                )
+            )
 
     def _judged(self, container: Container, member: str, data: bytes, graph: ObjectGraph, name: str | None) -> None:
         """Steps 4 and 5 for one stream."""
@@ -225,7 +259,9 @@ class _Judging:
         judged = not any(finding.level == "error" for finding in self.findings)
         for key, member in container.storages.items():
             if judged and key not in self.used and member.size:
-                self.findings.append(Finding(rule="SL123", level="note", message=f"storage {key[:40]!a} ({member.size:,} bytes) belongs to no tensor", member=member.name))
+                self.findings.append(
+                    Finding(rule="SL123", level="note", message=f"storage {key[:40]!a} ({member.size:,} bytes) belongs to no tensor", member=member.name)
+                )
                 self._probe(member)
         for name, member in container.members.items():
             if member.role == "unknown" and member.size and not self._probe(member) and container.format != "zip":
@@ -268,7 +304,9 @@ class _Judging:
                     crc = zlib.crc32(self.source.read(member.offset + at, min(CRC_CHUNK_BYTES, member.size - at)), crc)
                 if crc != member.crc:
                     verify_crc(member, b"") if not member.size else self.findings.append(
-                        Finding(rule="SL115", message=f"the bytes have the CRC-32 {crc:#010x}, and the directory records {member.crc:#010x}", member=member.name)
+                        Finding(
+                            rule="SL115", message=f"the bytes have the CRC-32 {crc:#010x}, and the directory records {member.crc:#010x}", member=member.name
+                        )
                     )
 
     # ---- the report -----------------------------------------------------------------------------------------------------------------------

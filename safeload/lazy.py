@@ -25,15 +25,14 @@ from safeload.storage.records import TensorRecord
 from safeload.tensors import MetaTensor, NestedTensor, QuantizedTensor, SparseTensor, SubclassTensor
 from safeload.values import OpaqueObject, Storage
 
-
 MAX_KEY_BITS = 1_024  # beyond this an int key is named by its length
 
 
 class TensorInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What the file says about one tensor.
 
-    `shape`, `strides` and `storage_offset` count elements; `nbytes` are logical bytes; `file_offset` is where its first element stands in the checkpoint (None where the
-    storage is compressed or has no bytes); `location` is the device tag that it was saved with.
+    `shape`, `strides` and `storage_offset` count elements; `nbytes` are logical bytes; `file_offset` is where its first element stands in the checkpoint
+    (None where the storage is compressed or has no bytes); `location` is the device tag that it was saved with.
     """
 
     name: str

@@ -121,7 +121,11 @@ def _declared(graph: ObjectGraph) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for record in graph.log:
         if type(record) is PersistentId and type(record.pid) is str:
-            raise StreamError("protocol 0 writes persistent ids as text, without the type of the storage; torch cannot load such a file either", rule="SL120", offset=record.offset)
+            raise StreamError(
+                "protocol 0 writes persistent ids as text, without the type of the storage; torch cannot load such a file either",
+                rule="SL120",
+                offset=record.offset,
+            )
         if type(record) is PersistentId and type(record.pid) is tuple and len(record.pid) in (5, 6):
             cls, key, numel = record.pid[1], _key(record.pid[2]), record.pid[4]
             dtype = STORAGE_TYPES.get(cls.name.rpartition(".")[2]) if type(cls) is Global else None
@@ -153,7 +157,9 @@ def _payloads(source: ByteSource, keys: list[str], declared: dict[str, tuple[int
         position += COUNT.size
         if size > source.size - position:
             missing = size - (source.size - position)
-            raise ContainerError(f"the file is cut short: {missing:,} bytes of storage {key[:40]!a} and what follows are missing", rule="SL004", offset=position)
+            raise ContainerError(
+                f"the file is cut short: {missing:,} bytes of storage {key[:40]!a} and what follows are missing", rule="SL004", offset=position
+            )
         storages[key] = Member(name=f"storage {key}", offset=position, size=size, stored_size=size, role="storage")
         position += size
     return storages, position

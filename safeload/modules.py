@@ -1,7 +1,7 @@
 """The weights of a pickled `nn.Module`: an opaque record of one becomes the state dict that `module.state_dict()` would give.
 
-Walks `_parameters`, `_buffers` and `_modules` of the recorded state, as `torch.nn.Module.state_dict` does; the classes are not needed and not looked up. Refuses
-objects that hold no module.
+Walks `_parameters`, `_buffers` and `_modules` of the recorded state, as `torch.nn.Module.state_dict` does; the classes are not needed and not looked up.
+Refuses objects that hold no module.
 """
 
 from __future__ import annotations

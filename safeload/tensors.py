@@ -14,8 +14,8 @@ import msgspec
 class SparseTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A sparse tensor of torch: `layout` is sparse_coo, _csr, _csc, _bsr or _bsc; the invariants of its indices are proved.
 
-    COO has `indices` of shape (sparse_dims, nnz) and `values` of shape (nnz, *dense dims). The compressed layouts have `compressed` (crow or ccol indices), `plain`
-    (col or row indices) and `values`.
+    COO has `indices` of shape (sparse_dims, nnz) and `values` of shape (nnz, *dense dims). The compressed layouts have `compressed` (crow or ccol indices),
+    `plain` (col or row indices) and `values`.
     """
 
     layout: str

@@ -139,8 +139,8 @@ class OpaqueAttribute(msgspec.Struct, frozen=True):
 class Storage:
     """A torch storage that the file holds as a value, outside any tensor.
 
-    `array` is the one-dimensional array of its elements (numpy or CuPy), `dtype` torch's name for them, `size` their number, `nbytes` their bytes, `location` the
-    tag that it was saved with.
+    `array` is the one-dimensional array of its elements (numpy or CuPy), `dtype` torch's name for them, `size` their number, `nbytes` their bytes,
+    `location` the tag that it was saved with.
     """
 
     __slots__ = ("array", "dtype", "key", "location", "nbytes", "size")

@@ -58,8 +58,8 @@ def interpret(data: bytes, *, budget: Budget, start: int = 0, member: str | None
     `data` must be private memory: it is judged here and never read again. `encoding` and `errors` decode the 8-bit strings of Python 2
     (`"bytes"` leaves them bytes), as in torch.load. Bytes behind STOP are the caller's business (`graph.end`).
 
-    Raises `StreamError` (SL2xx) for a malformed stream and `LimitExceeded` (SL901); both carry `member`, the offset of the opcode, and in `partial` the graph up
-    to there.
+    Raises `StreamError` (SL2xx) for a malformed stream and `LimitExceeded` (SL901); both carry `member`, the offset of the opcode, and in `partial` the
+    graph up to there.
     """
     machine = _Machine(data, budget, member, encoding, errors)
     with Paused():
@@ -73,7 +73,23 @@ def interpret(data: bytes, *, budget: Budget, start: int = 0, member: str | None
 class _Machine:
     """The one mutable thing of this stage: stack, marks, memo and log of one stream."""
 
-    __slots__ = ("budget", "changed_at", "data", "encoding", "errors", "globals", "key_counts", "log", "marks", "member", "memo", "mentions", "protocol", "start", "undecodable")
+    __slots__ = (
+        "budget",
+        "changed_at",
+        "data",
+        "encoding",
+        "errors",
+        "globals",
+        "key_counts",
+        "log",
+        "marks",
+        "member",
+        "memo",
+        "mentions",
+        "protocol",
+        "start",
+        "undecodable",
+    )
 
     def __init__(self, data: bytes, budget: Budget, member: str | None, encoding: str, errors: str) -> None:
         self.data = data
@@ -477,7 +493,9 @@ class _Machine:
         except UnicodeError as error:
             if self.undecodable is None:
                 what = f"{error.encoding}: {error.reason}" if isinstance(error, UnicodeDecodeError) else f"{self.encoding}: {str(error)[:60]}"
-                self.undecodable = self._error(f"a string of Python 2 is not {what}; encoding='latin1' reads any, encoding='bytes' leaves them as they are", at, "SL201")
+                self.undecodable = self._error(
+                    f"a string of Python 2 is not {what}; encoding='latin1' reads any, encoding='bytes' leaves them as they are", at, "SL201"
+                )
             return content.decode("latin-1")
 
     def _proto(self, data: bytes, i: int, at: int) -> int:

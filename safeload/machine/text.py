@@ -56,7 +56,18 @@ def quoted(text: bytes, member: str | None, at: int) -> bytes:
     return _unescape(text[1:-1], member, at)
 
 
-SIMPLE_ESCAPES = {b"\\"[0]: b"\\", b"'"[0]: b"'", b'"'[0]: b'"', b"a"[0]: b"\a", b"b"[0]: b"\b", b"f"[0]: b"\f", b"n"[0]: b"\n", b"r"[0]: b"\r", b"t"[0]: b"\t", b"v"[0]: b"\v"}
+SIMPLE_ESCAPES = {
+    b"\\"[0]: b"\\",
+    b"'"[0]: b"'",
+    b'"'[0]: b'"',
+    b"a"[0]: b"\a",
+    b"b"[0]: b"\b",
+    b"f"[0]: b"\f",
+    b"n"[0]: b"\n",
+    b"r"[0]: b"\r",
+    b"t"[0]: b"\t",
+    b"v"[0]: b"\v",
+}
 
 
 def _unescape(text: bytes, member: str | None, at: int) -> bytes:

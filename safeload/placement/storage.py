@@ -58,8 +58,8 @@ class SavedStorage(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         family = backend.name.upper()
         if not backend.is_available():
             raise DeviceUnavailable(
-                f"Attempting to deserialize object on a {family} device but {family} is not available: {backend.unavailable_because()}. If you are running on a "
-                f'CPU-only machine, please use safeload.load with map_location="cpu" to map your storages to the CPU. {self._origin()}'
+                f"Attempting to deserialize object on a {family} device but {family} is not available: {backend.unavailable_because()}. If you are running on "
+                f'a CPU-only machine, please use safeload.load with map_location="cpu" to map your storages to the CPU. {self._origin()}'
             )
         count = backend.device_count()
         number = backend.current_device() if index is None else index

@@ -25,8 +25,8 @@ Literal_ = Callable[[tuple[Any, ...]], Any]
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """One constructor.
 
-    `produces` is the kind of its result, by which shapes know it. `signatures` are the argument lists that it takes; `literal` computes an immutable plain value
-    instead. `state` checks what BUILD gives (None: takes no state). `items` says which of append, add, set its result takes.
+    `produces` is the kind of its result, by which shapes know it. `signatures` are the argument lists that it takes; `literal` computes an immutable plain
+    value instead. `state` checks what BUILD gives (None: takes no state). `items` says which of append, add, set its result takes.
     """
 
     id: str
@@ -140,7 +140,8 @@ def legacy_tensor_state(state: Any, kinds: Kinds) -> str | None:
 
 
 def legacy_parameter_state(state: Any, kinds: Kinds) -> str | None:
-    """The states of `Parameter` up to torch 0.3: (storage, offset, size, stride), (data, grad, hooks, requires_grad, volatile), (requires_grad, grad, hooks)."""
+    """The states of `Parameter` up to torch 0.3: (storage, offset, size, stride), (data, grad, hooks, requires_grad, volatile), (requires_grad, grad,
+    hooks)."""
     if type(state) is tuple and any(signature.accepts(state, kinds) for signature in _LEGACY_PARAMETER):
         return None
     return "this is no state that torch ever gave a Parameter"
@@ -310,5 +311,9 @@ CONTRACTS: dict[str, Contract] = {
 }
 
 OPAQUE = Contract(
-    id="opaque", produces="opaque", uses=frozenset({"reference", "call", "new", "build"}), state=lambda state, kinds: None, items=frozenset({"append", "add", "set"})
+    id="opaque",
+    produces="opaque",
+    uses=frozenset({"reference", "call", "new", "build"}),
+    state=lambda state, kinds: None,
+    items=frozenset({"append", "add", "set"}),
 )

@@ -52,8 +52,8 @@ _SEAL: Final = object()
 class Vetted:
     """A graph that one policy has let through. Its existence is the permission to build it; only `vet` can make one.
 
-    `constructors[i]` is the id of the constructor for the call at `log[i]` (`opaque` for inert records), `kinds[i]` what it produces, `literals[i]` the values that
-    were computed while judging, `storages[i]` the persistent ids, and
+    `constructors[i]` is the id of the constructor for the call at `log[i]` (`opaque` for inert records), `kinds[i]` what it produces, `literals[i]` the
+    values that were computed while judging, `storages[i]` the persistent ids, and
     `loose` the indices of those that stand as values, outside of any tensor.
     """
 
@@ -121,8 +121,8 @@ class _Judge:
     """The one mutable thing of this stage. It also is the `Kinds` that shapes and contracts ask."""
 
     __slots__ = (
-        "_contracts", "_decisions", "_names", "_signatures", "calls", "check_time", "constructors", "copies", "effects", "extra_opaque", "findings", "graph", "key_counts",
-        "kinds", "limits", "literals", "loose", "member", "modules", "node_counts", "policy", "stands_for", "storages", "suppressed", "uses",
+        "_contracts", "_decisions", "_names", "_signatures", "calls", "check_time", "constructors", "copies", "effects", "extra_opaque", "findings", "graph",
+        "key_counts", "kinds", "limits", "literals", "loose", "member", "modules", "node_counts", "policy", "stands_for", "storages", "suppressed", "uses",
         "weights",
     )  # fmt: skip
 
@@ -454,7 +454,9 @@ class _Judge:
         if self._contracts.get(cls) is not CONTRACTS["storage-type"] or not isinstance(decision.entry, Allow) or "storage-type" not in decision.entry.uses:
             return f"{self._names[cls]} is no storage type"
         view = pid[5] if len(pid) == 6 else None
-        if view is not None and not (type(view) is tuple and len(view) == 3 and _text(view[0]) is not None and all(type(n) is int and n >= 0 for n in view[1:])):
+        if view is not None and not (
+            type(view) is tuple and len(view) == 3 and _text(view[0]) is not None and all(type(n) is int and n >= 0 for n in view[1:])
+        ):
             return "the view of a storage id is not (key, offset, size)"
         name = self._names[cls].rpartition(".")[2]
         return StorageId(index=node.index, offset=node.offset, storage_type=name, key=key, location=location, numel=numel, view=view)
@@ -581,7 +583,12 @@ class _Judge:
 
     def _reference(self, node: Global) -> None:
         decision = self._decisions[node]
-        if decision.kind == "allowed" and isinstance(decision.entry, Allow) and "reference" not in decision.entry.uses and not self.policy.keeps(self._names[node]):
+        if (
+            decision.kind == "allowed"
+            and isinstance(decision.entry, Allow)
+            and "reference" not in decision.entry.uses
+            and not self.policy.keeps(self._names[node])
+        ):
             self._find("SL302", f"{self._names[node]} stands as a value, which its entry does not permit", node.offset, decision, node)
 
     # ---- the outcome ------------------------------------------------------------------------------------------------------------------
@@ -668,7 +675,9 @@ _WALKED = frozenset({dict, list, tuple, set, frozenset, Call})
 _CLASS_KINDS = frozenset({"tensor-class", "parameter-class", "numpy-dtype-class"})
 _TENSOR_FAMILY = frozenset({"tensor", "parameter", "sparse-tensor", "quantized-tensor", "nested-tensor", "storage"})
 _FLAT = frozenset(
-    contract.id for contract in CONTRACTS.values() if contract.literal is not None or (contract.produces in _TENSOR_FAMILY and contract.id != "parameter-with-state")
+    contract.id
+    for contract in CONTRACTS.values()
+    if contract.literal is not None or (contract.produces in _TENSOR_FAMILY and contract.id != "parameter-with-state")
 )
 
 
@@ -716,4 +725,3 @@ def _containers(args: tuple[Any, ...]) -> list[Any]:
         elif type(arg) is tuple:
             found.extend(item for item in arg if type(item) in _MUTABLE)
     return found
-

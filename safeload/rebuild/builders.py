@@ -119,7 +119,9 @@ def from_record(replay: Replay, record: Any, call: Call) -> Any:
         )
     if isinstance(record, QuantizedRecord):
         scale, zero_point = (replay.plain(part, call) for part in (record.scale, record.zero_point))
-        return QuantizedTensor(dtype=record.values.dtype.name, scheme=record.scheme, int_repr=replay.tensor(record.values), scale=scale, zero_point=zero_point, axis=record.axis)
+        return QuantizedTensor(
+            dtype=record.values.dtype.name, scheme=record.scheme, int_repr=replay.tensor(record.values), scale=scale, zero_point=zero_point, axis=record.axis
+        )
     if isinstance(record, SparseRecord):
         parts = [replay.value(node, call) for node in record.parts]
         if record.layout == "sparse_coo":

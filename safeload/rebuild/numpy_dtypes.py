@@ -36,7 +36,11 @@ def array_dtype(record: ArrayDType) -> np.dtype[Any]:
         part, shape = record.subdtype
         return np.dtype((array_dtype(part), shape))
     if record.fields is not None:
-        names, parts, offsets = [name for name, _, _ in record.fields], [array_dtype(part) for _, part, _ in record.fields], [offset for _, _, offset in record.fields]
+        names, parts, offsets = (
+            [name for name, _, _ in record.fields],
+            [array_dtype(part) for _, part, _ in record.fields],
+            [offset for _, _, offset in record.fields],
+        )
         return np.dtype({"names": names, "formats": parts, "offsets": offsets, "itemsize": record.itemsize})
     order = record.byteorder if record.byteorder in "<>" else "|"
     if record.unit is not None:

@@ -1,9 +1,9 @@
 """A proved `Plan` and its placed storages become the value that `load` returns, by replaying the log: no recursion, nothing looked up (law 1).
 
-    1. Each log entry in order: calls are built by the closed table, effects are applied to what was built.
-    2. The plain containers that the machine made still hold nodes; one iterative pass puts the values in their place. Lists and dicts are filled where
-       they are, so that shared and cyclic ones stay shared and cyclic; tuples and frozensets are made anew where something in them changed.
-    3. Records of classes that the caller constructs himself (`constructors=`) are handed to him, innermost first.
+1. Each log entry in order: calls are built by the closed table, effects are applied to what was built.
+2. The plain containers that the machine made still hold nodes; one iterative pass puts the values in their place. Lists and dicts are filled where
+   they are, so that shared and cyclic ones stay shared and cyclic; tuples and frozensets are made anew where something in them changed.
+3. Records of classes that the caller constructs himself (`constructors=`) are handed to him, innermost first.
 """
 
 from __future__ import annotations
@@ -115,7 +115,16 @@ class Replay:
     def empty(self, call: Call) -> Any:
         """`torch.FloatTensor()` without a state."""
         kind = canonical(call.func.module, call.func.name).rpartition(".")[2] if type(call.func) is Global else ""
-        dtype = {"DoubleTensor": "float64", "HalfTensor": "float16", "LongTensor": "int64", "IntTensor": "int32", "ShortTensor": "int16", "CharTensor": "int8", "ByteTensor": "uint8", "BoolTensor": "bool"}
+        dtype = {
+            "DoubleTensor": "float64",
+            "HalfTensor": "float16",
+            "LongTensor": "int64",
+            "IntTensor": "int32",
+            "ShortTensor": "int16",
+            "CharTensor": "int8",
+            "ByteTensor": "uint8",
+            "BoolTensor": "bool",
+        }
         return np.empty(0, dtype.get(kind, "float32"))
 
     def retyped(self, array: Any, dtype_node: Any, call: Call) -> Any:
@@ -230,4 +239,3 @@ def _apply_opaque(target: OpaqueObject, effect: Effect) -> None:
         target.items = [*(target.items or ()), *effect.items]
     else:
         target.pairs = [*(target.pairs or ()), *zip(effect.pairs[::2], effect.pairs[1::2], strict=True)]
-

@@ -38,7 +38,9 @@ class HashGuard:
         try:
             hashed = hash(value)
         except TypeError:
-            raise StreamError(f"a {kind.__name__} is used as a dict key or set item, and it has no hash", rule="SL205", member=self.member, offset=offset) from None
+            raise StreamError(
+                f"a {kind.__name__} is used as a dict key or set item, and it has no hash", rule="SL205", member=self.member, offset=offset
+            ) from None
         seen = self.counts.setdefault(id(container), (container, {}))[1]
         seen[hashed] = count = seen.get(hashed, 0) + 1
         if count > self.limits.equal_hash_keys:

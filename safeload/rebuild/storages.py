@@ -1,6 +1,7 @@
 """The storages of a `Plan` become inputs for `placement`: host bytes, mapped or copied, once for each way in which tensors look at them.
 
-Nearly every tensor looks at the bytes as they are, and its storage is placed as it is: a part of the map. Where numpy or CuPy could not show the values in a view,
+Nearly every tensor looks at the bytes as they are, and its storage is placed as it is: a part of the map. Where numpy or CuPy could not show the values in a
+view,
 the whole storage is changed on the host first, so that the work grows with the file and not with the tensor (a stride of 0 makes that as large as it likes):
 
 - big-endian files are turned around in units of the dtype that looks; torch swaps by the dtype that first named the storage, so what it first sees as bytes

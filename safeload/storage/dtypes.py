@@ -32,7 +32,9 @@ class DType(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _row(name: str, itemsize: int, family: Family, carrier: str | None = None, per_byte: int = 1, swap: int = 0) -> DType:
-    return DType(name=name, itemsize=itemsize, family=family, carrier=carrier or name, per_byte=per_byte, swap=swap, is_plain=family != "bool" and per_byte == 1)
+    return DType(
+        name=name, itemsize=itemsize, family=family, carrier=carrier or name, per_byte=per_byte, swap=swap, is_plain=family != "bool" and per_byte == 1
+    )
 
 
 DTYPES: dict[str, DType] = {
@@ -77,7 +79,17 @@ DTYPES: dict[str, DType] = {
 }
 
 # Other spellings that torch has for the same dtype object; pickles always hold the canonical one.
-ALIASES = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32", "short": "int16", "cfloat": "complex64", "cdouble": "complex128", "chalf": "complex32"}
+ALIASES = {
+    "float": "float32",
+    "double": "float64",
+    "half": "float16",
+    "long": "int64",
+    "int": "int32",
+    "short": "int16",
+    "cfloat": "complex64",
+    "cdouble": "complex128",
+    "chalf": "complex32",
+}
 
 STORAGE_TYPES: dict[str, str] = {
     "DoubleStorage": "float64",

@@ -55,7 +55,21 @@ def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callabl
 class _Prover:
     """The one mutable thing of this stage."""
 
-    __slots__ = ("budget", "container", "copies", "findings", "member", "private", "read", "records", "sealed", "storages", "tensor_bytes", "tensor_count", "vetted")
+    __slots__ = (
+        "budget",
+        "container",
+        "copies",
+        "findings",
+        "member",
+        "private",
+        "read",
+        "records",
+        "sealed",
+        "storages",
+        "tensor_bytes",
+        "tensor_count",
+        "vetted",
+    )
 
     def __init__(self, vetted: Vetted, container: Container, budget: Budget, read: Callable[[Member], bytes]) -> None:
         self.vetted = vetted
@@ -119,7 +133,8 @@ class _Prover:
         if known is not None:
             if known.nbytes != nbytes or known.location != sid.location:
                 raise self.error(
-                    f"storage {sid.key[:40]!a} is named with {nbytes:,} bytes on {sid.location[:40]!a} here, and with {known.nbytes:,} on {known.location[:40]!a} before",
+                    f"storage {sid.key[:40]!a} is named with {nbytes:,} bytes on {sid.location[:40]!a} here, "
+                    f"and with {known.nbytes:,} on {known.location[:40]!a} before",
                     "SL404",
                     sid.offset,
                 )
@@ -128,7 +143,9 @@ class _Prover:
         if member is None and nbytes:
             raise self.error(f"the file holds no storage {sid.key[:40]!a}", "SL403", sid.offset)
         if member is not None and member.size != nbytes:
-            raise self.error(f"storage {sid.key[:40]!a} holds {member.size:,} bytes, and {sid.numel:,} elements of {dtype.name} are {nbytes:,}", "SL402", sid.offset)
+            raise self.error(
+                f"storage {sid.key[:40]!a} holds {member.size:,} bytes, and {sid.numel:,} elements of {dtype.name} are {nbytes:,}", "SL402", sid.offset
+            )
         record = StorageRecord(key=sid.key, dtype=dtype, nbytes=nbytes, location=sid.location, member=member)
         self.storages[sid.key] = record
         return record
@@ -227,7 +244,9 @@ class _Prover:
             return (metadata[0], tuple(self.vetted.literals.get(part.index) if type(part) is Call else part for part in metadata[1]))
         return metadata
 
-    def array(self, dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes, at: int, *, scalar: bool = False, native: bool = False) -> ArrayRecord:
+    def array(
+        self, dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes, at: int, *, scalar: bool = False, native: bool = False
+    ) -> ArrayRecord:
         """One array whose bytes lie in the pickle."""
         if dtype.has_objects:
             raise self.error("a numpy array of Python objects; safeload loads numbers and text only (numpy calls this allow_pickle)", "SL409", at)
@@ -354,7 +373,9 @@ def _nested(p: _Prover, index: int, args: tuple[Any, ...], at: int) -> NestedRec
         geometry.check(shape, stride, numbers[2][row], buffer.shape[0], limits=p.budget.limits, where=p.member, at=at)
         scaled = tuple(step * (buffer.strides[0] if buffer.shape[0] > 1 else 1) for step in stride)
         p.budget.spend_tensor(geometry.elements(shape) * buffer.dtype.itemsize, p.member, at)
-        components.append(TensorRecord(dtype=buffer.dtype, shape=shape, strides=scaled, offset=buffer.offset + numbers[2][row] * buffer.strides[0], storage=buffer.storage))
+        components.append(
+            TensorRecord(dtype=buffer.dtype, shape=shape, strides=scaled, offset=buffer.offset + numbers[2][row] * buffer.strides[0], storage=buffer.storage)
+        )
     return NestedRecord(buffer=args[0], components=tuple(components))
 
 

@@ -47,7 +47,13 @@ def _gather(flat: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset:
         starts = [start + index * stride for start in starts for index in range(length)]
     found: list[int] = []
     for start in starts:
-        found.extend([flat[start]] * last if step == 0 else flat[start : start + (last - 1) * step + 1 : step].tolist() if step > 1 else flat[start : start + last].tolist())
+        found.extend(
+            [flat[start]] * last
+            if step == 0
+            else flat[start : start + (last - 1) * step + 1 : step].tolist()
+            if step > 1
+            else flat[start : start + last].tolist()
+        )
     return found
 
 

@@ -190,7 +190,7 @@ def _options(encoding: str, errors: str, **more: Any) -> Options:
         raise TypeError("encoding and errors are names of text encodings and error handlers")
     if encoding != "bytes":
         try:
-            b"a".decode(encoding, errors)
+            "a".encode(encoding).decode(encoding, errors)
             codecs.lookup_error(errors)
         except (LookupError, ValueError) as error:  # UnicodeError is a ValueError: the encoding "undefined" raises it for any text
             raise ValueError(f"encoding={encoding!r}, errors={errors!r}: {error}") from None

@@ -327,7 +327,7 @@ class _Judging:
         verdict = self._verdict()
         # the errors that make the verdict first, then the others; what could not be read stays in the report however long it is
         findings = sorted(self.findings, key=lambda finding: (_ORDER[finding.level], verdict_of_error(finding.rule) != verdict))
-        kept = tuple(findings[: self.limits.findings])
+        kept = tuple(findings[: max(self.limits.findings, 1)])
         if self.broken is not None and self.broken not in kept:
             kept = (*kept[:-1], self.broken)
         return Report(

@@ -37,6 +37,8 @@ class SparseTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
         out = np.zeros(self.shape, self.values.dtype)
         if self.layout == "sparse_coo":
+            if not len(self.indices):  # no sparse dimension: every value stands at the same place
+                return self.values.sum(axis=0, dtype=out.dtype)
             np.add.at(out, tuple(self.indices), self.values)
             return out
         batch = self.compressed.ndim - 1

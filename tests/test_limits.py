@@ -99,7 +99,7 @@ def test_tightening_never_loosens() -> None:
 
 def test_integers_longer_than_str_takes_can_be_keys() -> None:
     """`str()` of an int refuses more than 4,300 digits; a lazy view names tensors by their keys."""
-    listing = f"EMPTY_DICT\nLONG4 {1 << 20_000}\n" + dense("FloatStorage", 4, (4,), (1,)) + "SETITEM\n"
+    listing = f"EMPTY_DICT\nLONG4 {(1 << 20_000).to_bytes(2_501, 'little')!r}\n" + dense("FloatStorage", 4, (4,), (1,)) + "SETITEM\n"
     with safeload.open(torch_zip(listing, {"0": bytes(16)}), limits={"integer_bytes": 10_000}) as checkpoint:
         assert len(checkpoint) == 1
 

@@ -206,6 +206,19 @@ def pairs_args(args: tuple[Any, ...], kinds: Kinds) -> str | None:
 MAX_DEQUE_BOUND = (1 << 31) - 1
 
 
+FACTORIES = frozenset(
+    {f"builtins.{name}" for name in ("int", "float", "str", "bool", "list", "dict", "tuple", "set", "frozenset", "bytes", "complex")}
+    | {f"collections.{name}" for name in ("OrderedDict", "Counter", "defaultdict", "deque")}
+)
+
+
+def default_dict_args(args: tuple[Any, ...], kinds: Kinds) -> str | None:
+    """The factory is one of Python's own classes, whatever other names a policy gives their constructors: it will be called by whoever uses the dict."""
+    return (
+        "the factory of a defaultdict is a plain class of Python's own" if args and args[0] is not None and kinds.canonical(args[0]) not in FACTORIES else None
+    )
+
+
 def deque_args(args: tuple[Any, ...], kinds: Kinds) -> str | None:
     """The bound of a deque is None or a number of items that memory could hold."""
     if len(args) > 1 and args[1] is not None and not 0 <= args[1] <= MAX_DEQUE_BOUND:
@@ -245,7 +258,7 @@ CONTRACTS: dict[str, Contract] = {
         # plain containers
         _contract("ordered-dict", "ordered-dict", _VALUE + " build", "()", "list", check=pairs_args, state=ordered_dict_state, items=_SET, copies=True),
         _contract("counter", "counter", _VALUE, "()", "dict", items=_SET, copies=True),
-        _contract("default-dict", "default-dict", _VALUE, "factory|none?", items=_SET),
+        _contract("default-dict", "default-dict", _VALUE, "factory|none?", check=default_dict_args, items=_SET),
         _contract("attribute-dict", "attribute-dict", _VALUE + " build", "()", "dict", state=attributes_state, items=_SET, copies=True),
         _contract("deque", "deque", _VALUE, "list|tuple? int|none?", check=deque_args, items=frozenset({"append"}), copies=True),
         _contract("set", "set", _VALUE, "()", "list", items=frozenset({"add"}), copies=True),

@@ -61,7 +61,7 @@ def size(args: Args) -> tuple[int, ...]:
 
 def device(args: Args) -> Device:
     """`torch.device("cuda", 1)`, `torch.device("cpu")`; `torch.device("cuda:1")` too."""
-    if args and type(args[0]) is str and len(args) <= 2 and len(args[0]) <= 128:
+    if args and type(args[0]) is str and len(args) <= 2 and len(args[0]) <= 64:
         kind, _, index = args[0].partition(":")
         if len(args) == 2 and (type(args[1]) is int or args[1] is None) and not index:
             if args[1] is None or 0 <= args[1] < 1 << 15:

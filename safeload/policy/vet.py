@@ -325,9 +325,11 @@ class _Judge:
     def _weigh(self, key: Any, offset: int) -> tuple[int, int]:
         """(elements, depth) that comparing a key with its equal visits, frozensets that calls make counted through. Raises `LimitExceeded`."""
         if type(key) in NODE_TYPES:
-            return self.weights.get(key.index, (1, 1))
+            return self.weights.get(key.index, (1, 0))
+        if type(key) is not tuple and type(key) is not frozenset:
+            return 1, 0
         size = depth = 1
-        pending = [(key, 1)] if type(key) is tuple or type(key) is frozenset else []
+        pending = [(key, 1)]
         while pending:
             value, level = pending.pop()
             for part in value:
@@ -335,7 +337,7 @@ class _Judge:
                     size, depth = size + 1, max(depth, level + 1)
                     pending.append((part, level + 1))
                 else:
-                    inner = self.weights.get(part.index, (1, 1)) if type(part) in NODE_TYPES else (1, 1)
+                    inner = self.weights.get(part.index, (1, 0)) if type(part) in NODE_TYPES else (1, 0)
                     size, depth = size + inner[0], max(depth, level + inner[1])
         self._check_weight(size, depth, offset)
         return size, depth
@@ -645,7 +647,7 @@ class _Judge:
         )
 
     def _find(self, rule: str, message: str, offset: int, decision: Decision | None = None, global_: Global | None = None) -> None:
-        if len(self.findings) >= self.limits.findings:
+        if len(self.findings) >= max(self.limits.findings, 1):  # one is always kept: without any, the file would pass for accepted
             self.suppressed += 1
             return
         if decision is None and global_ is not None:

@@ -35,13 +35,15 @@ def tensor(record: TensorRecord, placed: dict[str, Placed], byteorder: str) -> A
 def array(record: ArrayRecord) -> Any:
     """The numpy array, or numpy scalar, whose bytes stand in the pickle: writable and its own."""
     dtype = array_dtype(record.dtype)
+    native = record.native and not dtype.isnative and dtype.fields is None and dtype.subdtype is None
     if not dtype.itemsize or not record.data:
+        dtype = dtype.newbyteorder("=") if native else dtype
         order: Any = "F" if record.fortran else "C"
         empty: Any = np.zeros(record.shape, dtype, order=order) if dtype.itemsize else np.ndarray(record.shape, dtype, order=order)  # zeros makes S1 of S0
         return empty[()] if record.scalar else empty
     flat = np.frombuffer(bytearray(record.data), dtype)
     if record.scalar:
         return flat[0]
-    if record.native and not dtype.isnative and dtype.fields is None and dtype.subdtype is None:
+    if native:
         flat = flat.astype(dtype.newbyteorder("="))
     return flat.reshape(record.shape, order="F" if record.fortran else "C")

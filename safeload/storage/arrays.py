@@ -79,7 +79,7 @@ def from_text(text: str) -> ArrayDType:
     if digits and not (digits.isascii() and digits.isdecimal() and len(digits) <= 10):
         raise BadArray(f"{text[:40]!a} is no numpy dtype")
     number = int(digits or 0)
-    if kind == "O":
+    if kind == "O" and digits in ("", "8"):
         return ArrayDType(code="O", itemsize=8, has_objects=True)
     if kind and kind in TIMES and digits in ("", "8"):
         return ArrayDType(code=kind + "8", itemsize=8, byteorder=byteorder, unit=("generic", 1))

@@ -112,7 +112,7 @@ class _Prover:
 
     def found(self, error: StorageError) -> None:
         """Keep one error as a finding."""
-        if len(self.findings) < self.budget.limits.findings:
+        if len(self.findings) < max(self.budget.limits.findings, 1):  # one is always kept: without any, there would be a plan
             self.findings.append(Finding(rule=error.rule, message=error.message, member=error.member or self.member, offset=error.offset))
 
     def error(self, message: str, rule: str, at: int) -> StorageError:

@@ -114,7 +114,9 @@ def test_everything_else_is_named(data: bytes, rule: str, says: str) -> None:
 @pytest.mark.parametrize("protocol", range(6))
 def test_torchs_legacy_magic_in_every_protocol(protocol: int) -> None:
     magic = pickle.dumps(TORCH_MAGIC, protocol)
-    assert open_container(source_of(magic + pickle.dumps(1001, protocol)), DEFAULT_LIMITS).format == "torch.legacy"  # taken apart by the stage above the machine
+    assert (
+        open_container(source_of(magic + pickle.dumps(1001, protocol)), DEFAULT_LIMITS).format == "torch.legacy"
+    )  # taken apart by the stage above the machine
     assert opened(pickle.dumps(TORCH_MAGIC + 1, protocol)).format == "pickle"
 
 

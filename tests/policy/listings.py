@@ -105,7 +105,10 @@ def dtype_state(order: str = "<", sub: str = "NONE\n", names: str = "NONE\n", fi
 def fields_of(itemsize: int, **fields: tuple[str, int]) -> str:
     """A structured dtype of (dtype, offset) by name."""
     names = "MARK\n" + "".join(text(key) for key in fields) + "TUPLE\n"
-    return dtype(f"V{itemsize}", dtype_state("|", names=names, fields=paired(**{key: f"{part}{integer(at)}TUPLE2\n" for key, (part, at) in fields.items()}), itemsize=itemsize))
+    return dtype(
+        f"V{itemsize}",
+        dtype_state("|", names=names, fields=paired(**{key: f"{part}{integer(at)}TUPLE2\n" for key, (part, at) in fields.items()}), itemsize=itemsize),
+    )
 
 
 def sub_of(part: str, dims: str, itemsize: int) -> str:
@@ -161,7 +164,9 @@ def flagged(kind: str, numel: int, flags: str, geometry: str | None = None) -> s
     return f"{name('torch._utils', '_rebuild_tensor_v2')}MARK\n{stored}{integer(0)}{geometry or ints(numel) + ints(1)}NEWFALSE\n{HOOKS}{flags}TUPLE\nREDUCE\n"
 
 
-def tensor_v3(of: str, numel: int, geometry: str, *, kind: str = "UntypedStorage", location: str = "cpu", view: str = "", offset: int = 0, flags: str = "") -> str:
+def tensor_v3(
+    of: str, numel: int, geometry: str, *, kind: str = "UntypedStorage", location: str = "cpu", view: str = "", offset: int = 0, flags: str = ""
+) -> str:
     """`_rebuild_tensor_v3`: a dtype of its own on storage 0."""
     pid = f"MARK\n{text('storage')}{name('torch', kind)}{text('0')}{text(location)}{integer(numel)}{view}TUPLE\nBINPERSID\n"
     return f"{name('torch._utils', '_rebuild_tensor_v3')}MARK\n{pid}{integer(offset)}{geometry}NEWFALSE\n{HOOKS}{name('torch', of)}{flags}TUPLE\nREDUCE\n"
@@ -170,7 +175,9 @@ def tensor_v3(of: str, numel: int, geometry: str, *, kind: str = "UntypedStorage
 def quantized(quantizer: str, kind: str = "QInt8Storage") -> str:
     """A quantised tensor (2, 3) on storage 0."""
     stored = storage(kind, "'0'", numel="BININT1 6")
-    return f"{name('torch._utils', '_rebuild_qtensor')}MARK\n{stored}{integer(0)}{ints(2, 3)}{ints(3, 1)}MARK\n{quantizer}TUPLE\nNEWFALSE\n{HOOKS}TUPLE\nREDUCE\n"
+    return (
+        f"{name('torch._utils', '_rebuild_qtensor')}MARK\n{stored}{integer(0)}{ints(2, 3)}{ints(3, 1)}MARK\n{quantizer}TUPLE\nNEWFALSE\n{HOOKS}TUPLE\nREDUCE\n"
+    )
 
 
 def big_endian(listing: str, storages: dict[str, bytes]) -> bytes:

@@ -10,10 +10,10 @@ import pickle
 from typing import Any
 
 import pytest
+from hostile.hostile import ints, stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostile.hostile import ints, stream
 from policy.listings import call, integer, keyed, listed, outcome, refused, text
 from safeload.policy import literals
 from safeload.policy.contracts import CONTRACTS
@@ -39,9 +39,7 @@ VALUES = st.one_of(
     st.lists(st.sampled_from(["C:\\", "a", "b.c", "\\\\host\\share\\"])).map(lambda parts: pathlib.PureWindowsPath(*parts)),
 )
 
-ANYTHING = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(max_size=12), st.lists(st.integers()), st.tuples(st.integers())
-)
+ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(max_size=12), st.lists(st.integers()), st.tuples(st.integers()))
 FUNCTIONS = [contract.literal for contract in CONTRACTS.values() if contract.literal is not None]
 
 

@@ -40,7 +40,7 @@ def test_the_same_bytes_every_time() -> None:
 
 
 def test_the_document_is_ascii_and_keeps_every_character() -> None:
-    text = "a\x1b\x7f\x85\u202e\U0001f600\ufeffé\\\"\n"
+    text = 'a\x1b\x7f\x85\u202e\U0001f600\ufeffé\\"\n'
     encoded = json_v1.encode({"text": text})
     assert encoded.isascii()
     assert all(char == "\n" or char.isprintable() for char in encoded)

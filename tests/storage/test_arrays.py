@@ -27,7 +27,9 @@ PLAIN = st.one_of(
     hnp.byte_string_dtypes(endianness="?"),
     hnp.unicode_string_dtypes(endianness="?"),
     st.integers(1, 9).map(lambda size: np.dtype(f"V{size}")),
-    st.tuples(st.sampled_from("Mm"), st.integers(1, 99), st.sampled_from(sorted(arrays.TIME_UNITS - {"generic"}))).map(lambda parts: np.dtype(f"{parts[0]}8[{parts[1]}{parts[2]}]")),
+    st.tuples(st.sampled_from("Mm"), st.integers(1, 99), st.sampled_from(sorted(arrays.TIME_UNITS - {"generic"}))).map(
+        lambda parts: np.dtype(f"{parts[0]}8[{parts[1]}{parts[2]}]")
+    ),
     st.sampled_from([np.dtype("longdouble"), np.dtype("clongdouble"), np.dtype("M8"), np.dtype("m8")]),
 )
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
@@ -106,7 +108,30 @@ def test_letters_mean_what_they_mean_to_numpy_or_nothing(letters: str) -> None:
     assert np.dtype(letters).itemsize == found.itemsize
 
 
-@pytest.mark.parametrize("letters", ["M4", "m99", "O4", "O99", "M8[ns]", "i4,i4", "(2,)f4", "f", "i", "", "<", "f3", "i16", "S-1", "S1.5", "S\u0661", "V2147483648", "U536870912", "S2147483648"])
+@pytest.mark.parametrize(
+    "letters",
+    [
+        "M4",
+        "m99",
+        "O4",
+        "O99",
+        "M8[ns]",
+        "i4,i4",
+        "(2,)f4",
+        "f",
+        "i",
+        "",
+        "<",
+        "f3",
+        "i16",
+        "S-1",
+        "S1.5",
+        "S\u0661",
+        "V2147483648",
+        "U536870912",
+        "S2147483648",
+    ],
+)
 def test_letters_that_numpy_refuses_or_that_need_parsing_are_refused(letters: str) -> None:
     refused(stream(dtype(letters)), "SL407", "SL409")
 
@@ -119,7 +144,10 @@ def test_letters_that_numpy_refuses_or_that_need_parsing_are_refused(letters: st
         dtype_state(extra=paired() + f"MARK\n{raw(b'D')}BININT1 0\nBININT1 1\nBININT1 1\nTUPLE\nTUPLE2\n"),
         dtype_state(extra=paired() + f"MARK\n{raw(b'D')}{integer(1 << 31)}BININT1 1\nBININT1 1\nTUPLE\nTUPLE2\n"),
         dtype_state(extra=paired() + f"MARK\n{raw(b'zz')}BININT1 1\nBININT1 1\nBININT1 1\nTUPLE\nTUPLE2\n"),
-        dtype_state(extra=paired() + f"MARK\n{call('builtins', 'slice', 'NONE' + chr(10) + 'NONE' + chr(10) + 'NONE' + chr(10))}BININT1 1\nBININT1 1\nBININT1 1\nTUPLE\nTUPLE2\n"),
+        dtype_state(
+            extra=paired()
+            + f"MARK\n{call('builtins', 'slice', 'NONE' + chr(10) + 'NONE' + chr(10) + 'NONE' + chr(10))}BININT1 1\nBININT1 1\nBININT1 1\nTUPLE\nTUPLE2\n"
+        ),
         dtype_state(extra="EMPTY_LIST\n"),
         dtype_state(order="!"),
         dtype_state(order="<<"),
@@ -255,7 +283,9 @@ def test_the_fields_must_not_change_behind_the_state() -> None:
     refused(stream(f"{made}BINGET 0\n{text('a')}{dtype('f4')}BININT1 4\nTUPLE2\nSETITEM\nPOP\n"), "SL206", "SL305")
 
 
-@pytest.mark.parametrize(("of", "data"), [(dtype("S3"), raw(b"abc")), (dtype("V3"), raw(b"abc")), (dtype("U1"), raw(b"abcd")), (fields_of(4, a=(dtype("f4"), 0)), raw(bytes(4)))])
+@pytest.mark.parametrize(
+    ("of", "data"), [(dtype("S3"), raw(b"abc")), (dtype("V3"), raw(b"abc")), (dtype("U1"), raw(b"abcd")), (fields_of(4, a=(dtype("f4"), 0)), raw(bytes(4)))]
+)
 def test_a_device_tensor_is_made_of_numbers(of: str, data: str) -> None:
     listing = call("torch._utils", "_rebuild_device_tensor_from_numpy", array(of, ints(1), data) + name("torch", "float32") + text("xla:0") + "NEWFALSE\n")
     refused(stream(listing))

@@ -1,0 +1,41 @@
+"""The numbered procedure: what is read, what is judged of a stream that breaks, and what a `Reading` keeps."""
+
+from __future__ import annotations
+
+import pytest
+from builds import agree, dense, torch_zip
+
+import safeload
+from safeload import api
+from safeload.opcodes.assemble import assemble
+
+EVIL = assemble("PROTO 2\nGLOBAL posix system\nBINUNICODE 'true'\nTUPLE1\nREDUCE\nSTOP")
+DEFLATED = torch_zip(dense("ByteStorage", 1000, (1000,), (1,)), {"0": bytes(range(250)) * 4}, method=8)
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff", b"R", b"RR."])
+def test_what_came_before_the_damage_is_judged(end: bytes) -> None:
+    report = safeload.scan(EVIL[:-1] + end)
+    assert report.verdict == "rejected"
+    assert {"SL301"} < {finding.rule for finding in report.errors}, "the payload, and the damage"
+
+
+def test_a_payload_behind_an_honest_object_is_judged() -> None:
+    reading = api.read(assemble("NONE\nSTOP") + EVIL)
+    assert reading.report.verdict == "rejected" and len(reading.graphs) == 2 and reading.ends == (2, 2 + len(EVIL))
+
+
+def test_a_discarded_call_still_counts() -> None:
+    assert safeload.scan(EVIL[:-1] + b"0N.").verdict == "rejected"
+
+
+def test_a_damaged_deflated_storage_is_never_accepted_and_then_refused() -> None:
+    start = DEFLATED.index(b"a/data/0")
+    for at in range(start, start + 300, 3):
+        agree(DEFLATED[:at] + bytes([DEFLATED[at] ^ 0x55]) + DEFLATED[at + 1 :])
+
+
+def test_every_byte_of_an_accepted_file_is_accounted_for() -> None:
+    report = safeload.scan(DEFLATED, digest=True)
+    assert (report.verdict, report.bytes_total, report.bytes_accounted) == ("accepted", len(DEFLATED), len(DEFLATED))
+    assert report.sha256 is not None and safeload.scan(DEFLATED).sha256 is None

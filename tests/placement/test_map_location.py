@@ -117,7 +117,7 @@ def test_devices_without_a_backend(tag: str) -> None:
 
 def test_no_cuda_here(no_cuda: FakeBackend) -> None:
     for map_location, tag in [(None, "cuda:0"), ("cuda", "cpu"), (0, "cpu"), ({"cpu": "cuda:1"}, "cpu"), (lambda storage, tag: None, "cuda:9")]:
-        with pytest.raises(RuntimeError, match="^Attempting to deserialize object on a CUDA device but CUDA is not available"):
+        with pytest.raises(RuntimeError, match=r"^Attempting to deserialize object on a CUDA device but CUDA is not available"):
             went(map_location, tag)
 
 

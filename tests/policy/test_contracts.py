@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -39,7 +39,7 @@ def test_each_contract_is_under_its_own_id_and_says_what_it_takes() -> None:
 class Plain:
     """Kinds for values without nodes."""
 
-    kinds: list[str] = []
+    kinds: ClassVar[list[str]] = []
 
     def kind(self, node: Any) -> str:
         raise AssertionError(f"{node!r} is asked for its kind")

@@ -97,7 +97,7 @@ def test_missing_and_additional_arguments() -> None:
 
 @pytest.mark.parametrize("spelled", ["", "?", "integer", "int|", "|int", "int??", "global:", "int |str", "INT"])
 def test_words_that_do_not_exist(spelled: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         parse_shape(spelled)
 
 

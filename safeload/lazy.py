@@ -18,7 +18,6 @@ from safeload.placement.map_location import resolve as resolve_location
 from safeload.placement.place import Placed, PlacedInput, decide, move
 from safeload.rebuild import views
 from safeload.rebuild.replay import Replay
-from safeload.rebuild.resolve import resolve
 from safeload.rebuild.storages import inputs, placed_name
 from safeload.source import ByteSource
 from safeload.storage.records import TensorRecord
@@ -96,7 +95,7 @@ class Checkpoint:
         self._closed = False
         replay = _LazyReplay(self, reading)
         replay.run()
-        self._root = resolve(replay.graph.root, replay.value_of, replay.guard)
+        self._root = replay.finish()
         self._names: dict[str, TensorRecord] = dict(_named(self._root))
 
     def keys(self) -> list[str]:

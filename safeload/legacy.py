@@ -129,7 +129,7 @@ def _declared(graph: ObjectGraph) -> dict[str, tuple[int, int]]:
         if type(record) is PersistentId and type(record.pid) is tuple and len(record.pid) in (5, 6):
             cls, key, numel = record.pid[1], _key(record.pid[2]), record.pid[4]
             dtype = STORAGE_TYPES.get(cls.name.rpartition(".")[2]) if type(cls) is Global else None
-            if key is not None and dtype is not None and type(numel) is int and numel >= 0:
+            if key is not None and dtype is not None and type(numel) is int and 0 <= numel < 1 << 63:
                 found.setdefault(key, (numel, DTYPES[dtype].itemsize))
     return found
 
@@ -137,7 +137,7 @@ def _declared(graph: ObjectGraph) -> dict[str, tuple[int, int]]:
 def _key(value: Any) -> str | None:
     if type(value) is bytes:
         return value.decode("ascii", "replace")
-    return value if type(value) is str else str(value) if type(value) is int else None
+    return value if type(value) is str else str(value) if type(value) is int and 0 <= value < 1 << 63 else None
 
 
 def _payloads(source: ByteSource, keys: list[str], declared: dict[str, tuple[int, int]], position: int, budget: Budget) -> tuple[dict[str, Member], int]:

@@ -30,6 +30,7 @@ from safeload.policy.literals import BadArguments
 from safeload.policy.model import Allow, Decision, Policy, Use
 from safeload.policy.shapes import Signature, parse_signature
 
+MAX_COUNT = 1 << 63  # elements and keys are int64 in torch
 MAX_MESSAGE_CHARACTERS = 1_000
 MAX_LISTED_PLACES = 8  # places of one name that a report lists
 
@@ -445,9 +446,9 @@ class _Judge:
         if type(pid) is not tuple or len(pid) not in (5, 6) or _text(pid[0]) != "storage":
             return "a persistent id is not ('storage', type, key, location, numel)"
         cls, key, location, numel = pid[1], _text(pid[2]), _text(pid[3]), pid[4]
-        if type(pid[2]) is int:
+        if type(pid[2]) is int and 0 <= pid[2] < MAX_COUNT:
             key = str(pid[2])
-        if type(cls) is not Global or key is None or location is None or type(numel) is not int or numel < 0:
+        if type(cls) is not Global or key is None or location is None or type(numel) is not int or not 0 <= numel < MAX_COUNT:
             return "a storage id does not hold a storage type, a key, a location and a number of elements"
         self.uses[cls].add("storage-type")
         decision = self._decisions[cls]

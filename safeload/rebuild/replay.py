@@ -41,7 +41,7 @@ def rebuild(plan: Plan, placed: dict[str, Placed], *, limits: Limits, constructo
         try:
             replay = Replay(plan, placed, limits)
             replay.run()
-            root = resolve(replay.graph.root, replay.value_of, replay.guard)
+            root = replay.finish()
         except RecursionError:  # equal keys are compared item by item; `vet` bounds their depth, but the caller may stand deep already
             raise StreamError("a dict key or set item is too deep to compare", rule="SL205", member=plan.vetted.member) from None
     return replay.construct(root, constructors) if constructors else root
@@ -60,7 +60,7 @@ class Replay:
         self.byteorder = plan.container.byteorder
         self.values: list[Any] = [None] * len(self.graph.log)
         self.guard = HashGuard(limits, plan.vetted.member)
-        self.tuples = Resolver(self.value_of, self.guard, {})
+        self.tuples = Resolver(self.value_of, self.guard, {})  # for keys; holds this replay in turn, until `finish`
         self._storages: dict[str, Storage] = {}
         self._effects: dict[int, list[Effect]] | None = None
 
@@ -79,6 +79,12 @@ class Replay:
                 values[index] = name(record, constructors[index])  # type: ignore[arg-type]
             elif kind is not PersistentId:
                 self._apply(record)  # type: ignore[arg-type]
+
+    def finish(self) -> Any:
+        """Step 2: the value. Afterwards nothing here refers to itself, so the map under the arrays goes when the last of them does, not at the next collection."""
+        root = resolve(self.graph.root, self.value_of, self.guard)
+        self.tuples = Resolver(_spent, self.guard, {})
+        return root
 
     # ---- what builders ask for ----------------------------------------------------------------------------------------------------------
 
@@ -230,6 +236,10 @@ class Replay:
             resolve(record, self.value_of, self.guard, replaced)
             replaced[id(record)] = constructors[record.type_name](record)
         return resolve(root, self.value_of, self.guard, replaced)
+
+
+def _spent(node: Any) -> Any:
+    raise LookupError("the replay is over")  # pragma: no cover - nothing asks for keys after step 1
 
 
 def _apply_opaque(target: OpaqueObject, effect: Effect) -> None:

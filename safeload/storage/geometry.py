@@ -8,6 +8,7 @@ from __future__ import annotations
 from safeload.errors import StorageError
 from safeload.limits import Limits
 
+INT64 = 1 << 63  # torch's sizes, strides and offsets are int64
 MAX_ELEMENTS = 1 << 58  # numpy counts bytes in a signed 64-bit integer, and the widest item has 32
 
 
@@ -40,6 +41,8 @@ def check(size: tuple[int, ...], stride: tuple[int, ...], offset: int, available
         raise StorageError(f"a tensor has {len(size)} dimensions, and numpy holds {limits.tensor_dims}", rule="SL405", member=where, offset=at)
     if offset < 0 or (size and (min(size) < 0 or min(stride) < 0)):
         raise StorageError(f"a tensor has a negative size, stride or offset: {size}, {stride}, {offset}", rule="SL405", member=where, offset=at)
+    if offset >= INT64 or (size and max(*size, *stride) >= INT64):
+        raise StorageError("a size, stride or offset of a tensor does not fit 64 bits", rule="SL405", member=where, offset=at)
     padded = 1
     for length in size:
         padded *= length or 1

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from safeload.budget import Budget, exceeded
 from safeload.errors import StorageError
-from safeload.storage.geometry import MAX_ELEMENTS, elements
+from safeload.storage.geometry import INT64, MAX_ELEMENTS, elements
 from safeload.storage.records import SparseRecord, StorageRecord, TensorRecord
 
 CAST: dict[str, Literal["q", "i", "B"]] = {"int64": "q", "int32": "i", "uint8": "B"}
@@ -70,7 +70,7 @@ def check(
     def fail(message: str, rule: str = "SL408") -> StorageError:
         return StorageError(message, rule=rule, member=member, offset=at)
 
-    if len(record.shape) > budget.limits.tensor_dims or (record.shape and min(record.shape) < 0):
+    if len(record.shape) > budget.limits.tensor_dims or (record.shape and not 0 <= min(record.shape) <= max(record.shape) < INT64):
         raise fail("the size of a sparse tensor is not valid", "SL405")
     if elements(tuple(length or 1 for length in record.shape)) >= MAX_ELEMENTS:
         raise exceeded("tensor_bytes", budget.limits.tensor_bytes, "a sparse tensor spans more", member, at)

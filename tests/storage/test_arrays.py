@@ -54,6 +54,13 @@ def test_every_dtype_without_objects_comes_back_equal(made: np.dtype[Any], proto
     assert found.str == made.str
 
 
+def alike(one: Any, other: Any) -> bool:
+    """Equal bytes, field by field: what stands in the padding between fields is lost whenever numpy copies an array into another order."""
+    if one.dtype.names is None:
+        return bool(one.tobytes() == other.tobytes())
+    return all(alike(one[name], other[name]) for name in one.dtype.names)
+
+
 @settings(max_examples=300, deadline=None)
 @given(NESTED, st.data(), st.integers(0, 5), st.sampled_from(["C", "F", "step"]))
 def test_every_array_without_objects_comes_back_as_numpy_reads_it(made: np.dtype[Any], data: st.DataObject, protocol: int, order: str) -> None:
@@ -66,7 +73,7 @@ def test_every_array_without_objects_comes_back_as_numpy_reads_it(made: np.dtype
     wanted, found = pickle.loads(pickled), outcome(pickled)
     assert found.dtype == wanted.dtype
     assert found.shape == wanted.shape
-    assert found.tobytes() == wanted.tobytes()
+    assert alike(found, wanted)
     assert found.flags.writeable
 
 

@@ -81,7 +81,7 @@ class Replay:
                 self._apply(record)  # type: ignore[arg-type]
 
     def finish(self) -> Any:
-        """Step 2: the value. Afterwards nothing here refers to itself, so the map under the arrays goes when the last of them does, not at the next collection."""
+        """Step 2: the value. Afterwards nothing here refers to itself, so the map under the arrays goes with the last of them, not at the next collection."""
         root = resolve(self.graph.root, self.value_of, self.guard)
         self.tuples = Resolver(_spent, self.guard, {})
         return root

@@ -41,7 +41,7 @@ def check(size: tuple[int, ...], stride: tuple[int, ...], offset: int, available
         raise StorageError(f"a tensor has {len(size)} dimensions, and numpy holds {limits.tensor_dims}", rule="SL405", member=where, offset=at)
     if offset < 0 or (size and (min(size) < 0 or min(stride) < 0)):
         raise StorageError(f"a tensor has a negative size, stride or offset: {size}, {stride}, {offset}", rule="SL405", member=where, offset=at)
-    if offset >= INT64 or (size and max(*size, *stride) >= INT64):
+    if offset >= INT64 or any(length >= INT64 or (length > 1 and step >= INT64) for length, step in zip(size, stride, strict=True)):
         raise StorageError("a size, stride or offset of a tensor does not fit 64 bits", rule="SL405", member=where, offset=at)
     padded = 1
     for length in size:

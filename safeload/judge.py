@@ -29,7 +29,8 @@ from safeload.limits import Limits
 from safeload.machine.interpret import interpret
 from safeload.machine.nodes import ObjectGraph
 from safeload.policy.model import Policy
-from safeload.policy.vet import Judgement, vet
+from safeload.policy.vet import vet
+from safeload.policy.vetted import Judgement
 from safeload.source import ByteSource
 from safeload.storage.prove import prove
 from safeload.storage.records import Plan

@@ -13,85 +13,25 @@ Refuses: SL301 names, SL302 uses, SL303 computed callables, SL304 arguments, SL3
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Literal
-
-import msgspec
+from typing import Any, Literal
 
 from safeload.budget import Copies, exceeded
 from safeload.errors import CheckpointError
 from safeload.escape import escape
 from safeload.findings import Finding, GlobalUse
 from safeload.limits import Limits
-from safeload.machine.keys import KeyCounts, check_keys
 from safeload.machine.nodes import NODE_TYPES, Build, Call, Global, Items, ObjectGraph, PersistentId, SetItems
 from safeload.policy.aliases import canonical
 from safeload.policy.contracts import CONTRACTS, OPAQUE, Contract
+from safeload.policy.keys import KeyJudge
 from safeload.policy.literals import BadArguments
 from safeload.policy.model import Allow, Decision, Policy, Use
 from safeload.policy.shapes import Signature, parse_signature
+from safeload.policy.vetted import SEAL, Judgement, StorageId, Vetted
 
 MAX_COUNT = 1 << 63  # elements and keys are int64 in torch
 MAX_MESSAGE_CHARACTERS = 1_000
 MAX_LISTED_PLACES = 8  # places of one name that a report lists
-
-
-class StorageId(msgspec.Struct, frozen=True, kw_only=True):
-    """A persistent id of the torch grammar: `("storage", storage_type, key, location, numel[, view])`."""
-
-    index: int
-    offset: int
-    storage_type: str  # FloatStorage, UntypedStorage, ...
-    key: str
-    location: str
-    numel: int  # elements of the storage type's dtype; bytes for UntypedStorage
-    view: tuple[Any, ...] | None  # torch <= 0.3 legacy files: (view key, offset, size) in elements
-
-
-_SEAL: Final = object()
-
-
-class Vetted:
-    """A graph that one policy has let through. Its existence is the permission to build it; only `vet` can make one.
-
-    `constructors[i]` is the id of the constructor for the call at `log[i]` (`opaque` for inert records), `kinds[i]` what it produces, `literals[i]` the
-    values that were computed while judging, `storages[i]` the persistent ids, and
-    `loose` the indices of those that stand as values, outside of any tensor.
-    """
-
-    __slots__ = ("constructors", "graph", "kinds", "literals", "loose", "member", "policy", "storages")
-
-    def __init__(
-        self,
-        seal: object,
-        *,
-        graph: ObjectGraph,
-        policy: Policy,
-        member: str | None,
-        constructors: list[str | None],
-        kinds: list[str],
-        literals: dict[int, Any],
-        storages: dict[int, StorageId],
-        loose: set[int] | None = None,
-    ) -> None:
-        if seal is not _SEAL:
-            raise TypeError("only safeload.policy.vet can make a Vetted")
-        self.graph = graph
-        self.policy = policy
-        self.member = member
-        self.constructors = constructors
-        self.kinds = kinds
-        self.literals = literals
-        self.storages = storages
-        self.loose = loose or set()
-
-
-class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """What `vet` found: `vetted` is there only if no finding is an error."""
-
-    vetted: Vetted | None
-    findings: tuple[Finding, ...]
-    suppressed: int
-    globals: tuple[GlobalUse, ...]
 
 
 def vet(
@@ -123,8 +63,7 @@ class _Judge:
 
     __slots__ = (
         "_contracts", "_decisions", "_names", "_signatures", "calls", "check_time", "constructors", "copies", "effects", "extra_opaque", "findings", "graph",
-        "key_counts", "kinds", "limits", "literals", "loose", "member", "modules", "node_counts", "policy", "stands_for", "storages", "suppressed", "uses",
-        "weights",
+        "keys", "kinds", "limits", "literals", "loose", "member", "modules", "policy", "stands_for", "storages", "suppressed", "uses",
     )  # fmt: skip
 
     def __init__(self, graph: ObjectGraph, policy: Policy, limits: Limits, member: str | None, extra_opaque: frozenset[str]) -> None:
@@ -143,10 +82,8 @@ class _Judge:
         self.check_time: Callable[[], None] | None = None
         self.stands_for: dict[int, Global] = {}  # calls of copyreg._reconstructor -> the class that they instantiate
         self.copies = Copies(limits, graph.end - graph.start if graph.opcodes else 0)
-        self.weights: dict[int, tuple[int, int]] = {}  # index of a frozenset's call -> what comparing it costs
+        self.keys = KeyJudge(self.kinds, self.literals, limits, member, self._find)
         self.loose: set[int] = set()  # persistent ids that stand as values
-        self.key_counts: KeyCounts = {}
-        self.node_counts: dict[int, dict[int, int]] = {}  # index of a node, or id of a plain container -> hash of a node's value -> number of keys
         self.effects: dict[int, list[Any]] = {}  # index of a node -> the effects on it, in order
         self.uses: dict[Global, set[Use]] = {}
         self.calls: dict[Global, list[int]] = {}  # offsets of the calls of a name, the first few
@@ -265,7 +202,7 @@ class _Judge:
             return "SL304", f"{name}: {problem}"
         if contract.copies or contract.produces in ("bytearray", "quantized-tensor"):
             self.copies.spend(sum(len(part) for part in _containers(args)) + sum(len(arg) for arg in args if type(arg) in _SIZED), self.member, call.offset)
-        self._copied_keys(contract, call)
+        self.keys.copied(contract, call)
         return self._inner_misfit(args) if contract.id == "typed-tensor" else None
 
     def _late(self, contract: Contract, args: tuple[Any, ...], index: int) -> str | None:
@@ -286,97 +223,6 @@ class _Judge:
         if entry.args is not None and not parse_signature(entry.args).accepts(args[2], self):
             return "SL304", f"the arguments of {self._names[func]} are not {parse_signature(entry.args)}"
         return None
-
-    def _copied_keys(self, contract: Contract, call: Call) -> None:
-        """The keys or items that a constructor takes over from the container it is given."""
-        if not contract.copies or not call.args:
-            return
-        given = call.args[0]
-        if contract.id in ("set", "frozenset"):
-            self._keys(given, call, call.offset)
-            if contract.id == "frozenset":
-                try:
-                    self._frozen(call)
-                except CheckpointError as error:
-                    self._find(error.rule, error.message, call.offset)
-        elif contract.id == "ordered-dict":
-            self._keys([pair[0] for pair in given if type(pair) in (list, tuple) and len(pair) == 2], call, call.offset)
-        elif type(given) is dict:
-            self._keys(list(given), call, call.offset)
-
-    def _keys(self, keys: Any, container: Any, offset: int) -> None:
-        """Find keys that have no hash, or too many of one hash, before `rebuild` would: the verdict must not depend on building anything.
-
-        The machine has checked the keys of plain containers; those given to a node, and nodes that are keys themselves, are known only here.
-        """
-        try:
-            if type(container) is Call:
-                check_keys(keys, container, self.key_counts, self.limits, self.member, offset)
-            counts = self.node_counts.setdefault(id(container), {})
-            for key in keys:
-                if type(key) in NODE_TYPES:
-                    self._node_key(key, counts, offset)
-                elif type(key) is tuple or type(key) is frozenset:
-                    for part in _parts(key):
-                        self._node_key(part, {}, offset)
-                self._weigh(key, offset)
-        except CheckpointError as error:
-            self._find(error.rule, error.message, offset)
-
-    def _weigh(self, key: Any, offset: int) -> tuple[int, int]:
-        """(elements, depth) that comparing a key with its equal visits, frozensets that calls make counted through. Raises `LimitExceeded`."""
-        if type(key) in NODE_TYPES:
-            return self.weights.get(key.index, (1, 0))
-        if type(key) is not tuple and type(key) is not frozenset:
-            return 1, 0
-        size = depth = 1
-        pending = [(key, 1)]
-        while pending:
-            value, level = pending.pop()
-            for part in value:
-                if type(part) is tuple or type(part) is frozenset:
-                    size, depth = size + 1, max(depth, level + 1)
-                    pending.append((part, level + 1))
-                else:
-                    inner = self.weights.get(part.index, (1, 0)) if type(part) in NODE_TYPES else (1, 0)
-                    size, depth = size + inner[0], max(depth, level + inner[1])
-        self._check_weight(size, depth, offset)
-        return size, depth
-
-    def _check_weight(self, size: int, depth: int, offset: int) -> None:
-        if size > self.limits.key_size:
-            raise exceeded("key_size", self.limits.key_size, "a dict key or set item has more elements", self.member, offset)
-        if depth > self.limits.key_depth:
-            raise exceeded("key_depth", self.limits.key_depth, "a dict key or set item nests deeper", self.member, offset)
-
-    def _frozen(self, call: Call) -> None:
-        """Remember how heavy a frozenset is as a key. Only one that is light can be one."""
-        size, depth = 1, 1
-        for item in call.args[0] if call.args else ():
-            inner = self._weigh(item, call.offset)
-            size, depth = size + inner[0], max(depth, inner[1] + 1)
-        self.weights[call.index] = (size, depth)
-        if depth > 1:
-            self._check_weight(size, depth, call.offset)
-
-    def _node_key(self, node: Any, counts: dict[int, int], offset: int) -> None:
-        kind = self.kinds[node.index]
-        if kind in UNHASHABLE_KINDS:
-            self._find("SL205", f"a value of kind {kind} is used as a dict key or set item, and it has no hash", offset)
-            return
-        if kind == "numpy-scalar" and _is_void(node):
-            self._find("SL205", "a structured numpy scalar is used as a dict key or set item, and it has no hash", offset)
-            return
-        if node.index not in self.literals:
-            return  # records hash by identity, and what is left has few values of one hash
-        try:
-            hashed = hash(self.literals[node.index])
-        except TypeError:  # Decimal("sNaN")
-            self._find("SL205", f"a {kind} that has no hash is used as a dict key or set item", offset)
-            return
-        counts[hashed] = count = counts.get(hashed, 0) + 1
-        if count > self.limits.equal_hash_keys:
-            raise exceeded("equal_hash_keys", self.limits.equal_hash_keys, "a container holds more keys with one hash", self.member, offset)
 
     def _plain(self, value: Any) -> Any:
         """An argument as plain data: nodes that stand for an immutable value become it, others stay what no literal accepts."""
@@ -496,9 +342,9 @@ class _Judge:
         what = self._names[func] if func is not None else contract.id
         if type(effect) is not Build:
             if type(effect) is SetItems:
-                self._keys(effect.pairs[::2], target, effect.offset)
+                self.keys.check(effect.pairs[::2], target, effect.offset)
             elif effect.kind == "add":  # type: ignore[union-attr]
-                self._keys(effect.items, target, effect.offset)  # type: ignore[union-attr]
+                self.keys.check(effect.items, target, effect.offset)  # type: ignore[union-attr]
             kind = "set" if type(effect) is SetItems else effect.kind  # type: ignore[union-attr]
             return None if kind in contract.items else f"{what} does not take items ({kind})"
         if func is not None:
@@ -544,7 +390,7 @@ class _Judge:
                     continue
                 seen.add(id(value))
                 if kind is dict or kind is set or kind is frozenset:
-                    self._keys(value, value, 0)
+                    self.keys.check(value, value, 0)
                 stack.append(children)
                 if len(stack) > limit + 1:
                     raise exceeded("nesting_depth", limit, "the objects nest deeper", self.member, getattr(value, "offset", None))
@@ -606,7 +452,7 @@ class _Judge:
         vetted = None
         if not any(finding.level == "error" for finding in findings):
             vetted = Vetted(
-                _SEAL,
+                SEAL,
                 graph=self.graph,
                 policy=self.policy,
                 member=self.member,
@@ -668,9 +514,6 @@ class _Judge:
 
 
 BARE_OBJECTS = frozenset({"namespace", "uuid", "plain-object"})  # classes whose base is object itself, so that `object.__new__(cls)` makes one
-UNHASHABLE_KINDS = frozenset(
-    {"ordered-dict", "counter", "default-dict", "attribute-dict", "deque", "set", "bytearray", "namespace", "ndarray", "tensor", "parameter", "slice"}
-)
 RECORDS_PER_CHECK = 1_024  # entries of the log between two looks at the clock
 _MUTABLE = frozenset({list, dict, set})
 _SIZED = frozenset({str, bytes, bytearray})
@@ -682,25 +525,6 @@ _FLAT = frozenset(
     for contract in CONTRACTS.values()
     if contract.literal is not None or (contract.produces in _TENSOR_FAMILY and contract.id != "parameter-with-state")
 )
-
-
-def _is_void(node: Any) -> bool:
-    """Is this numpy scalar of a void dtype (structured, or raw bytes)? Its dtype is a call of `numpy.dtype` with a text such as `V16`."""
-    dtype = node.args[0] if type(node) is Call and node.args else None
-    text = dtype.args[0] if type(dtype) is Call and dtype.args else ""
-    return type(text) is str and text.lstrip("<>|=").startswith("V")
-
-
-def _parts(key: Any) -> list[Any]:
-    """The nodes within a key; its size was bounded by `check_keys`."""
-    found, pending = [], [key]
-    while pending:
-        for part in pending.pop():
-            if type(part) is tuple or type(part) is frozenset:
-                pending.append(part)
-            elif type(part) in NODE_TYPES:
-                found.append(part)
-    return found
 
 
 def _kind_of_name(contract: Contract) -> str:

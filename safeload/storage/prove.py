@@ -17,7 +17,7 @@ from safeload.containers.base import Container, Member
 from safeload.errors import StorageError
 from safeload.findings import Finding
 from safeload.machine.nodes import NODE_TYPES, Build, Call, Global
-from safeload.policy.vet import StorageId, Vetted
+from safeload.policy.vetted import StorageId, Vetted
 from safeload.storage import arrays, geometry, sparse
 from safeload.storage.arrays import ArrayDType, ArrayRecord, BadArray
 from safeload.storage.dtypes import DTYPES, STORAGE_TYPES, DType, dtype_named

@@ -8,7 +8,7 @@ import msgspec
 
 from safeload.containers.base import Container, Member
 from safeload.findings import Finding
-from safeload.policy.vet import Vetted
+from safeload.policy.vetted import Vetted
 from safeload.storage.dtypes import DType
 
 

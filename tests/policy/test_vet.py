@@ -43,7 +43,8 @@ from safeload.limits import DEFAULT_LIMITS
 from safeload.machine.nodes import ObjectGraph
 from safeload.policy import vet as vetting
 from safeload.policy.resolve import load_policy, policy_from_dict
-from safeload.policy.vet import Vetted, vet
+from safeload.policy.vet import vet
+from safeload.policy.vetted import Vetted
 from safeload.values import Namespace
 
 RECONSTRUCTOR = name("copyreg", "_reconstructor")

@@ -60,21 +60,21 @@ class ByteSource:
             left -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def copy(self, offset: int, length: int) -> bytearray:
-        """A private, writable copy of exactly `length` bytes, read straight into place. For payloads that must not stay mapped (`mmap=False`)."""
-        if self._buffer is not None or offset < 0 or length < 0 or offset + length > self.size:
-            return bytearray(self.read(offset, length))
-        target = bytearray(length)
-        window, position = memoryview(target), self.base + offset
-        while window:
+    def read_into(self, offset: int, target: memoryview) -> None:
+        """Fill `target` with the bytes from `offset`, read straight into place. For payloads that must not stay mapped (`mmap=False`)."""
+        length = len(target)
+        if self._buffer is not None or offset < 0 or offset + length > self.size:
+            target[:] = self.read(offset, length)
+            return
+        position = self.base + offset
+        while target:
             try:
-                count = os.preadv(self._fd, [window], position)
+                count = os.preadv(self._fd, [target], position)
             except OSError as error:
                 raise CheckpointError(f"{self.name} cannot be read: {error.strerror}", rule="SL005", offset=offset) from error
             if not count:
                 raise self._short(offset, length)
-            window, position = window[count:], position + count
-        return target
+            target, position = target[count:], position + count
 
     def view(self, offset: int, length: int, *, writable: bool = True) -> memoryview:
         """Bytes that need not be private: a part of the copy-on-write map (paths, files) or of a writable copy (memory).

@@ -255,7 +255,7 @@ def test_a_file_that_grows_is_read_as_it_was(path: Path) -> None:
 @pytest.mark.parametrize(("offset", "length"), [(-1, 1), (0, -1), (0, len(DATA) + 1), (len(DATA), 1), (1 << 70, 1)])
 def test_no_range_outside_the_source_is_given_out(path: Path, f: str, offset: int, length: int) -> None:
     with open_source(path if f == "path" else DATA, DEFAULT_LIMITS) as source:
-        for ask in (source.read, source.copy, source.view):
+        for ask in (source.read, source.view):
             with pytest.raises(CheckpointError) as caught:
                 ask(offset, length)
             assert caught.value.rule == "SL004"
@@ -266,7 +266,13 @@ def test_reads_are_exact_and_views_outlive_the_source(path: Path, f: str) -> Non
     import hashlib
 
     with open_source(path if f == "path" else DATA, DEFAULT_LIMITS) as source:
-        assert source.read(3, 7) == DATA[3:10] == bytes(source.copy(3, 7)) == bytes(source.view(3, 7))
+        assert source.read(3, 7) == DATA[3:10] == bytes(source.view(3, 7))
+        filled = bytearray(7)
+        source.read_into(3, memoryview(filled))
+        assert filled == DATA[3:10]
+        for outside in (-1, len(DATA) - 6, 1 << 70):
+            with pytest.raises(CheckpointError, match="SL004"):
+                source.read_into(outside, memoryview(filled))
         assert source.read(len(DATA), 0) == b""
         assert source.sha256() == hashlib.sha256(DATA).hexdigest()
         part = source.part(100)

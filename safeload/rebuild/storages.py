@@ -147,7 +147,8 @@ class _Loader:
         elif self.mapped:
             raw = self.source.view(member.offset, member.size)
         else:
-            raw = self.source.copy(member.offset, member.size)
+            raw = np.empty(member.size, np.uint8)  # not zeroed first, unlike a bytearray
+            self.source.read_into(member.offset, memoryview(raw))
         return np.frombuffer(raw, np.uint8)
 
 

@@ -1,0 +1,88 @@
+"""Provers of numpy's own pickles: dtypes, arrays and scalars whose bytes lie in the stream, and arrays that stand for tensors.
+
+Refuses bytes that are not exactly the array (SL407), objects in arrays (SL409), and states given twice or late.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safeload.machine.nodes import Build, Global
+from safeload.storage import arrays
+from safeload.storage.arrays import ArrayDType, ArrayRecord, BadArray
+from safeload.storage.prover import Prover
+
+NUMPY_KINDS = {"float": "f", "int": "iu", "uint": "iu", "bool": "b", "complex": "c"}  # numpy's kinds of dtype for a family
+
+
+def from_numpy(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
+    """An ndarray stands for a tensor; bfloat16 travels as float32 (torch `_reduce_ex_internal`)."""
+    family = p.dtype(args[1], at).family
+    record = p.records.get(args[0].index)
+    if not isinstance(record, ArrayRecord):
+        raise p.error("the array of a device tensor is not valid", "SL407", at)
+    if record.dtype.fields is not None or record.dtype.code[0] not in NUMPY_KINDS.get(family, ""):
+        raise p.error(f"an array of {record.dtype.code} stands for a tensor of another kind ({family})", "SL406", at)
+    p.sealed.add(args[0].index)
+    return None
+
+
+def numpy_dtype(p: Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayDType:
+    """`numpy.dtype("f4", False, True)`."""
+    return arrays.from_text(args[0])
+
+
+def numpy_dtype_class(p: Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayDType:
+    """`numpy.dtypes.Float32DType()`."""
+    func = p.vetted.graph.log[index].func  # type: ignore[union-attr]
+    code = arrays.DTYPE_CLASSES.get(func.name) if type(func) is Global else None
+    if code is None:
+        raise BadArray("a dtype class without a size of its own is called")
+    return arrays.from_text(code)
+
+
+def numpy_dtype_state(p: Prover, build: Build) -> ArrayDType:
+    """`dtype.__setstate__`."""
+    index = build.target.index
+    if index in p.sealed:
+        raise BadArray("a dtype is given another state after it was used")
+    base = p.records.get(index)
+    if not isinstance(base, ArrayDType):
+        raise BadArray("the dtype is not valid")
+    p.sealed.add(index)
+    state = build.state
+    if len(state) == 9:
+        state = (*state[:8], p.time_unit(state[8]))
+    return arrays.with_state(base, state, p.array_dtype)
+
+
+def numpy_scalar(p: Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayRecord:
+    """`numpy.core.multiarray.scalar(dtype, bytes)`."""
+    return p.array(p.array_dtype(args[0]), (), False, p.payload(args[1]), at, scalar=True)
+
+
+def numpy_array(p: Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayRecord:
+    """`_reconstruct(ndarray, (0,), b"b")`: an empty array, before its state says more."""
+    if args[1] != (0,):
+        raise BadArray("an array is made with the shape (0,), before its state says more")
+    return p.array(arrays.from_text("i1"), (0,), False, b"", at)
+
+
+def numpy_array_state(p: Prover, build: Build) -> ArrayRecord:
+    """`ndarray.__setstate__`."""
+    index = build.target.index
+    if index in p.sealed:
+        raise BadArray("an array is given another state after it had one")
+    p.sealed.add(index)
+    shape, dtype, fortran, data = build.state[-4:]
+    record_dtype = p.array_dtype(dtype)
+    if record_dtype.has_objects:
+        return p.array(record_dtype, shape, bool(fortran), b"", build.offset)
+    return p.array(record_dtype, shape, bool(fortran), p.payload(data), build.offset, native=True)
+
+
+def numpy_frombuffer(p: Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayRecord:
+    """`numpy.core.numeric._frombuffer(bytes, dtype, shape, order)`, protocol 5."""
+    if args[3] not in ("C", "F"):
+        raise BadArray("the order of an array is C or F")
+    return p.array(p.array_dtype(args[1]), p.ints(args[2], at), args[3] == "F", p.payload(args[0]), at)

@@ -1,0 +1,195 @@
+"""What every proof of a stream shares: its storages, the numbers of its arguments, and where errors go.
+
+Turns persistent ids into `StorageRecord`s and the `(storage, offset, size, stride)` of all rebuild functions into `TensorRecord`s. Refuses storages whose
+bytes are not there or not as many as announced (SL402, SL403), ids that disagree (SL404), and views outside (SL401, SL405).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from safeload.budget import Budget, Copies
+from safeload.containers.base import Container, Member
+from safeload.errors import StorageError
+from safeload.findings import Finding
+from safeload.machine.nodes import NODE_TYPES, Call, Global
+from safeload.policy.vetted import StorageId, Vetted
+from safeload.storage import arrays, geometry, sparse
+from safeload.storage.arrays import ArrayDType, ArrayRecord, BadArray
+from safeload.storage.dtypes import DTYPES, STORAGE_TYPES, DType, dtype_named
+from safeload.storage.records import StorageRecord, TensorRecord
+
+
+class Prover:
+    """The one mutable thing of this stage."""
+
+    __slots__ = (
+        "budget",
+        "container",
+        "copies",
+        "findings",
+        "member",
+        "private",
+        "read",
+        "records",
+        "sealed",
+        "storages",
+        "tensor_bytes",
+        "tensor_count",
+        "vetted",
+    )
+
+    def __init__(self, vetted: Vetted, container: Container, budget: Budget, read: Callable[[Member], bytes]) -> None:
+        self.vetted = vetted
+        self.container = container
+        self.budget = budget
+        self.read = read
+        self.member = vetted.member
+        self.storages: dict[str, StorageRecord] = {}
+        self.records: dict[int, Any] = {}
+        graph = vetted.graph
+        self.copies = Copies(budget.limits, graph.end - graph.start)
+        self.private: dict[str, bytes] = {}
+        self.findings: list[Finding] = []
+        self.sealed: set[int] = set()  # dtypes and arrays that may take no further state: something was built from them
+        self.tensor_count = 0
+        self.tensor_bytes = 0
+
+    def found(self, error: StorageError) -> None:
+        """Keep one error as a finding."""
+        if len(self.findings) < max(self.budget.limits.findings, 1):  # one is always kept: without any, there would be a plan
+            self.findings.append(Finding(rule=error.rule, message=error.message, member=error.member or self.member, offset=error.offset))
+
+    def error(self, message: str, rule: str, at: int) -> StorageError:
+        """An error at a place in this stream."""
+        return StorageError(message, rule=rule, member=self.member, offset=at)
+
+    # ---- storages -----------------------------------------------------------------------------------------------------------------------
+
+    def storage(self, sid: StorageId) -> StorageRecord:
+        """The storage that a persistent id names; all ids of one key must agree about its bytes and its device.
+
+        As in torch 2.15, a key may be named with different dtypes as long as the bytes are the same: they alias. torch keeps the first location
+        silently; two locations for one storage have no honest writer, so they are refused.
+        """
+        dtype = DTYPES[STORAGE_TYPES[sid.storage_type]]
+        nbytes = sid.numel * dtype.itemsize
+        known = self.storages.get(sid.key)
+        if known is not None:
+            if known.nbytes != nbytes or known.location != sid.location:
+                raise self.error(
+                    f"storage {sid.key[:40]!a} is named with {nbytes:,} bytes on {sid.location[:40]!a} here, "
+                    f"and with {known.nbytes:,} on {known.location[:40]!a} before",
+                    "SL404",
+                    sid.offset,
+                )
+            return known
+        member = self.container.storages.get(sid.key)
+        if member is None and nbytes:
+            raise self.error(f"the file holds no storage {sid.key[:40]!a}", "SL403", sid.offset)
+        if member is not None and member.size != nbytes:
+            raise self.error(
+                f"storage {sid.key[:40]!a} holds {member.size:,} bytes, and {sid.numel:,} elements of {dtype.name} are {nbytes:,}", "SL402", sid.offset
+            )
+        record = StorageRecord(key=sid.key, dtype=dtype, nbytes=nbytes, location=sid.location, member=member)
+        self.storages[sid.key] = record
+        return record
+
+    # ---- dense tensors --------------------------------------------------------------------------------------------------------------------
+
+    def dense(self, args: tuple[Any, ...], at: int, dtype: DType | None = None) -> TensorRecord:
+        """`(storage, offset, size, stride[, requires_grad, hooks])`: the view that all rebuild functions share."""
+        sid = self.vetted.storages[args[0].index]
+        storage = self.storages.get(sid.key)
+        if storage is None:
+            raise self.error(f"a tensor stands on storage {sid.key[:40]!a}, which is not valid", "SL403", at)
+        if dtype is None:
+            dtype = DTYPES[STORAGE_TYPES[sid.storage_type]]
+        shape, strides, offset = self.ints(args[2], at), self.ints(args[3], at), args[1]
+        available = storage.nbytes * dtype.per_byte // dtype.itemsize
+        base = 0
+        if sid.view is not None:  # torch <= 0.3: the storage itself is a view of another, in elements of its type
+            start, length = sid.view[1], sid.view[2]
+            if start + length > sid.numel:
+                raise self.error(f"a storage view of {length:,} elements at {start:,} leaves its storage of {sid.numel:,}", "SL401", at)
+            unit = DTYPES[STORAGE_TYPES[sid.storage_type]].itemsize
+            if start * unit % dtype.itemsize:
+                raise self.error("a storage view does not begin at an element of the tensor on it", "SL405", at)
+            base, available = start * unit // dtype.itemsize, length * unit * dtype.per_byte // dtype.itemsize
+        geometry.check(shape, strides, offset, available, limits=self.budget.limits, where=self.member, at=at)
+        record = TensorRecord(dtype=dtype, shape=shape, strides=strides, offset=base + offset, storage=sid.key, requires_grad=len(args) > 4 and args[4] is True)
+        nbytes = record.nbytes
+        self.budget.spend_tensor(nbytes, self.member, at)
+        self.tensor_count += 1
+        self.tensor_bytes += nbytes
+        return record
+
+    def ints(self, value: Any, at: int) -> tuple[int, ...]:
+        """A size or stride: tuple, list or torch.Size."""
+        if type(value) in NODE_TYPES:
+            value = self.vetted.literals.get(value.index)
+        if type(value) not in (tuple, list) or not all(type(item) is int for item in value):
+            raise self.error("a size or stride is no tuple of ints", "SL405", at)
+        return tuple(value)
+
+    def dtype(self, node: Global, at: int) -> DType:
+        """The dtype that a `torch.float32` names."""
+        found = dtype_named(node.full)
+        if found is None:
+            raise self.error(f"{node.full[:60]!a} is no dtype that has an item size", "SL406", at)
+        return found
+
+    def tensor(self, node: Any, at: int) -> TensorRecord:
+        """The dense record of an argument that must be a dense tensor."""
+        record = self.records.get(node.index)
+        if not isinstance(record, TensorRecord):
+            raise self.error("a part of a tensor is not a dense tensor", "SL405", at)
+        return record
+
+    def numbers(self, tensor: TensorRecord) -> Sequence[int]:
+        """The elements of an integer tensor. Its storage is read once, here; `rebuild` gets these very bytes (law 2)."""
+        if tensor.neg or tensor.conj:
+            raise StorageError("an index tensor is marked as negated or conjugated", rule="SL408")
+        storage = self.storages[tensor.storage]
+        if storage.member is not None and storage.key not in self.private:
+            self.private[storage.key] = self.read(storage.member)
+        return sparse.values(tensor, storage, self.private.get(storage.key, b""), self.container.byteorder)
+
+    # ---- numpy ------------------------------------------------------------------------------------------------------------------------------
+
+    def array_dtype(self, node: Any) -> ArrayDType:
+        """The dtype record of a node; from here on it takes no further state."""
+        self.sealed.add(node.index)
+        record = self.records.get(node.index)
+        if not isinstance(record, ArrayDType):
+            raise BadArray("the dtype of an array is not valid")
+        return record
+
+    def payload(self, value: Any) -> bytes:
+        """The bytes of an array: bytes, or text of a Python 2 writer read with `encoding="latin1"`."""
+        if type(value) in NODE_TYPES:
+            value = self.vetted.literals.get(value.index)
+        if type(value) is str:
+            try:
+                return value.encode("latin-1")
+            except UnicodeEncodeError:
+                raise BadArray("the data of an array is text outside latin-1; Python 2 files want encoding='latin1'") from None
+        if type(value) in (bytes, bytearray):
+            return bytes(value)
+        raise BadArray("the data of an array is not bytes")
+
+    def time_unit(self, metadata: Any) -> Any:
+        """`({}, (b"D", 1, 1, 1))` with the unit as bytes, where protocol 2 spells bytes as a call."""
+        if type(metadata) is tuple and len(metadata) == 2 and type(metadata[1]) is tuple:
+            return (metadata[0], tuple(self.vetted.literals.get(part.index) if type(part) is Call else part for part in metadata[1]))
+        return metadata
+
+    def array(
+        self, dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes, at: int, *, scalar: bool = False, native: bool = False
+    ) -> ArrayRecord:
+        """One array whose bytes lie in the pickle."""
+        if dtype.has_objects:
+            raise self.error("a numpy array of Python objects; safeload loads numbers and text only (numpy calls this allow_pickle)", "SL409", at)
+        self.copies.spend(len(data), self.member, at)
+        return arrays.record(dtype, shape, fortran, data, max_dims=self.budget.limits.tensor_dims, scalar=scalar, native=native)

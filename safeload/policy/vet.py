@@ -184,7 +184,7 @@ class _Judge:
                 narrowed = self._signatures[key] = parse_signature(entry.args)
             if not narrowed.accepts(args, self):
                 return "SL304", f"the arguments of {name} are not {narrowed}"
-        late = self._late(contract, args, call.index)
+        late = self._late(args, call.index)
         if late is not None:
             return "SL206", f"{name} {late}"
         if contract.literal is not None:
@@ -205,12 +205,15 @@ class _Judge:
         self.keys.copied(contract, call)
         return self._inner_misfit(args) if contract.id == "typed-tensor" else None
 
-    def _late(self, contract: Contract, args: tuple[Any, ...], index: int) -> str | None:
+    def _late(self, args: tuple[Any, ...], index: int) -> str | None:
         """Is a container changed after it was given away? A real unpickler used what it held then, and the replay sees what it holds now."""
         for part in args:
-            if type(part) not in _MUTABLE and type(part) is not tuple:
-                continue
-            if any(self.graph.changed_since(inner, index) for inner in _containers((part,))):
+            kind = type(part)
+            if kind is tuple:
+                for inner in part:
+                    if type(inner) in _MUTABLE and self.graph.changed_since(inner, index):
+                        return "is given a container that changes afterwards"
+            elif kind in _MUTABLE and any(self.graph.changed_since(inner, index) for inner in _containers((part,))):
                 return "is given a container that changes afterwards"
         return None
 
@@ -357,7 +360,7 @@ class _Judge:
         if contract is not OPAQUE:
             if type(effect.state) in _SIZED or type(effect.state) in (dict, tuple):
                 self.copies.spend(len(effect.state), self.member, effect.offset)
-            late = self._late(contract, (effect.state,), effect.index)
+            late = self._late((effect.state,), effect.index)
             if late is not None:
                 self._find("SL206", f"{what} {late}", effect.offset, global_=func)
                 return None
@@ -372,7 +375,12 @@ class _Judge:
         The result first, so that its depth is measured from the top; then what calls made and nothing holds any more, since the replay makes it too.
         """
         limit, seen = self.limits.nesting_depth, set()
-        dropped = [record for record in self.graph.log if type(record) is Call and self.constructors[record.index] not in _FLAT]
+        constructors, effects = self.constructors, self.effects
+        dropped = [
+            record
+            for record in self.graph.log
+            if type(record) is Call and constructors[record.index] not in _FLAT and (record.args or record.kwargs or record.index in effects)
+        ]
         stack = [iter((self.graph.root, *dropped))]
         while stack:
             for value in stack[-1]:
@@ -408,8 +416,8 @@ class _Judge:
             return iter(value)
         constructor = self.constructors[value.index]
         effects = self.effects.get(value.index, ())
-        if constructor in _FLAT and not effects:
-            return None  # its arguments were held against a signature that names every part
+        if not effects and (constructor in _FLAT or (not value.args and not value.kwargs and type(value.func) is Global)):
+            return None  # there is nothing inside, or its arguments were held against a signature that names every part
         parts: list[Any] = [] if constructor in _FLAT else [self._inner(value)]  # the tuple itself: calls may share it, and it is visited once
         if value.kwargs:
             parts.append(value.kwargs)

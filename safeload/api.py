@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from safeload.collector import Paused
 from safeload.errors import CheckpointError, PolicyRejected, error_class, several_objects
 from safeload.findings import Report
-from safeload.judge import Options, Reading, Verify, judge
+from safeload.judge import Options, Reading, Verify, judge, unread_report
 from safeload.limits import Limits
 from safeload.policy.model import Policy
 from safeload.policy.resolve import load_policy
@@ -251,15 +251,6 @@ def _unreadable(error: CheckpointError, f: FileLike, policy: Policy, limits: Lim
     from safeload.budget import Budget
     from safeload.findings import Finding
 
-    report = Report(
-        path=str(f) if isinstance(f, str) else f"<{type(f).__name__}>",
-        format="unknown",
-        verdict="inconclusive",
-        policy=policy.name,
-        policy_version=policy.version,
-        policy_sha256=policy.sha256,
-        policy_file=policy.file,
-        has_opaque=False,
-        findings=(Finding(rule=error.rule, message=error.message, offset=error.offset),),
-    )
+    path = str(f) if isinstance(f, str) else f"<{type(f).__name__}>"
+    report = unread_report(path, policy, Finding(rule=error.rule, message=error.message, offset=error.offset))
     return Reading(report=report, container=None, plans=(), graphs=(), ends=(), error=error, budget=Budget(limits))

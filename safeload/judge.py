@@ -373,6 +373,21 @@ class _Judging:
         return MemberInfo(name=member.name, role=member.role, offset=member.offset, size=member.size, read=read)
 
 
+def unread_report(path: str, policy: Policy, finding: Finding) -> Report:
+    """The report on what could not even be opened: inconclusive, for this one reason (law 4)."""
+    return Report(
+        path=path,
+        format="unknown",
+        verdict="inconclusive",
+        policy=policy.name,
+        policy_version=policy.version,
+        policy_sha256=policy.sha256,
+        policy_file=policy.file,
+        has_opaque=False,
+        findings=(finding,),
+    )
+
+
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 

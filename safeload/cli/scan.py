@@ -28,7 +28,7 @@ from safeload.cli.common import (
 )
 from safeload.cli.walk import Target, Walked, targets
 from safeload.findings import Finding, Report
-from safeload.judge import Reading, Verify
+from safeload.judge import Reading, Verify, unread_report
 from safeload.policy.model import Policy
 from safeload.report.layout import DEFAULT_WIDTH, MAX_WIDTH, MIN_WIDTH, plural, wrap
 
@@ -112,17 +112,7 @@ def _read(target: Target, plan: Plan) -> Reading | Report:
 
 
 def _unopened(path: str, reason: str, policy: Policy) -> Report:
-    return Report(
-        path=path,
-        format="unknown",
-        verdict="inconclusive",
-        policy=policy.name,
-        policy_version=policy.version,
-        policy_sha256=policy.sha256,
-        policy_file=policy.file,
-        has_opaque=False,
-        findings=(Finding(rule="SL005", message=f"the file cannot be read: {reason}"),),
-    )
+    return unread_report(path, policy, Finding(rule="SL005", message=f"the file cannot be read: {reason}"))
 
 
 # ---- JSON -------------------------------------------------------------------------------------------------------------------------------

@@ -182,7 +182,7 @@ def _node(value: Any) -> str | None:
     if isinstance(value, (TorchName, Device)):
         return escape(str(value))
     if isinstance(value, Storage):
-        return f"storage {value.dtype}, {plural(len(value.array), 'element') if hasattr(value.array, '__len__') else _array(value.array) or ''}"
+        return f"storage {value.dtype}, {plural(value.size, 'element')}"
     if isinstance(value, SparseTensor):
         return f"{value.layout} {_shape(value.shape)} of {describe(value.values)}"
     if isinstance(value, QuantizedTensor):

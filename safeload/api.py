@@ -216,27 +216,18 @@ def _accepted(reading: Reading, source: ByteSource) -> Reading:
     if report.verdict != "accepted":
         first = report.errors[0]
         raise _placed(error_class(first.rule)(first.message, rule=first.rule, member=first.member, offset=first.offset), source.name)
-    if report_mode(reading) == "scan-only":
+    if reading.policy.mode == "scan-only":
         raise _placed(PolicyRejected(f"policy {report.policy} judges files and loads none", rule="SL320", report=report), source.name)
     return reading
 
 
-def report_mode(reading: Reading) -> str:
-    """The mode of the policy that judged."""
-    return reading.plans[0].vetted.policy.mode if reading.plans else "enforce"
-
-
 def _built(reading: Reading, map_location: Any, *, mapped: bool, constructors: dict[str, Callable[[OpaqueObject], Any]]) -> Any:
-    from safeload.placement.place import place
-    from safeload.rebuild.replay import rebuild
-    from safeload.rebuild.storages import inputs
+    from safeload.rebuild.document import Building, build
 
-    if len(reading.plans) != 1:
+    if reading.document is None:
         raise _placed(several_objects(len(reading.plans)), reading.report.path)
-    plan = reading.plans[0]
     try:
-        placed = place(inputs(plan, reading.budget, mapped=mapped), map_location)
-        return rebuild(plan, placed, limits=reading.budget.limits, constructors=constructors)
+        return build(reading.document, Building(budget=reading.budget, map_location=map_location, mapped=mapped, constructors=constructors))
     except CheckpointError as error:
         _placed(error, reading.report.path)
         raise
@@ -253,4 +244,4 @@ def _unreadable(error: CheckpointError, f: FileLike, policy: Policy, limits: Lim
 
     path = str(f) if isinstance(f, str) else f"<{type(f).__name__}>"
     report = unread_report(path, policy, Finding(rule=error.rule, message=error.message, offset=error.offset))
-    return Reading(report=report, container=None, plans=(), graphs=(), ends=(), error=error, budget=Budget(limits))
+    return Reading(report=report, container=None, document=None, plans=(), graphs=(), ends=(), error=error, budget=Budget(limits), policy=policy)

@@ -12,15 +12,20 @@ from typing import Any
 
 import msgspec
 
+from safeload.budget import Budget
+from safeload.containers.base import STORED
 from safeload.errors import several_objects
+from safeload.formats.judging import NESTED
 from safeload.judge import Reading
+from safeload.placement.map_location import Restore
 from safeload.placement.map_location import resolve as resolve_location
 from safeload.placement.place import Placed, PlacedInput, decide, move
 from safeload.rebuild import views
 from safeload.rebuild.replay import Replay
 from safeload.rebuild.storages import inputs, placed_name
 from safeload.source import ByteSource
-from safeload.storage.records import TensorRecord
+from safeload.storage.arrays import ArrayRecord, name_of, nbytes_of
+from safeload.storage.records import Document, Group, Plan, Table, TensorRecord
 from safeload.tensors import MetaTensor, NestedTensor, QuantizedTensor, SparseTensor, SubclassTensor
 from safeload.values import OpaqueObject, Storage
 
@@ -48,13 +53,13 @@ class TensorInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LazyTensor:
-    """Stands for one dense tensor in `Checkpoint.tree()`."""
+    """Stands in `Checkpoint.tree()` for one dense tensor, or for one array whose bytes lie in the file."""
 
-    __slots__ = ("checkpoint", "record")
+    __slots__ = ("part", "record")
 
-    def __init__(self, record: TensorRecord, checkpoint: Checkpoint) -> None:
+    def __init__(self, record: TensorRecord | ArrayRecord, part: LazyPart) -> None:
         self.record = record
-        self.checkpoint = checkpoint
+        self.part = part
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,12 +68,12 @@ class LazyTensor:
 
     @property
     def dtype(self) -> str:
-        """torch's name."""
-        return self.record.dtype.name
+        """torch's name; of an array that is no tensor numpy's (`float32`, `|S3`)."""
+        return self.record.dtype.name if isinstance(self.record, TensorRecord) else name_of(self.record.dtype)
 
     def numpy(self) -> Any:
         """The array, where `map_location` puts it."""
-        return self.checkpoint._array(self.record)
+        return self.part.array(self.record)
 
     def __getitem__(self, index: Any) -> Any:
         array = self.numpy()
@@ -80,23 +85,64 @@ class LazyTensor:
         return f"<tensor {self.dtype} {list(self.shape)}>"
 
 
+class LazyPart:
+    """One plan or table of the file, with those of its storages that were asked for. `name` tells it from the other parts of a group."""
+
+    __slots__ = ("budget", "closed", "document", "inputs", "name", "placed", "restore")
+
+    def __init__(self, document: Plan | Table, name: str, budget: Budget, restore: Restore) -> None:
+        self.document = document
+        self.name = name
+        self.budget = budget
+        self.inputs: dict[str, PlacedInput] = inputs(document, budget, mapped=True)
+        self.restore = restore
+        self.placed: dict[str, Placed] = {}
+        self.closed = False
+
+    def array(self, record: TensorRecord | ArrayRecord) -> Any:
+        """The array of one record; its storage is placed when the first tensor on it is asked for."""
+        container = self.document.container
+        if isinstance(record, ArrayRecord):
+            self._check_open()
+            return views.array(record, container.source, mapped=True)
+        key = placed_name(record, container.byteorder)
+        if key not in self.placed:
+            self._check_open()
+            self.placed[key] = move(self.inputs[key], decide(self.inputs[key], self.restore))
+        return views.tensor(record, self.placed, container.byteorder)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("the checkpoint is closed")
+
+
 class Checkpoint:
     """A judged file, open for reading. Use as a context manager; arrays stay valid after `close`."""
 
     def __init__(self, reading: Reading, source: ByteSource, map_location: Any) -> None:
-        if len(reading.plans) != 1:
+        if reading.document is None:
             raise several_objects(len(reading.plans))
         self.report = reading.report
-        self._plan = reading.plans[0]
+        self._container = reading.container
         self._source = source
-        self._inputs: dict[str, PlacedInput] = inputs(self._plan, reading.budget, mapped=True)
+        self._budget = reading.budget
         self._restore = resolve_location(map_location)
-        self._placed: dict[str, Placed] = {}
-        self._closed = False
-        replay = _LazyReplay(self, reading)
-        replay.run()
-        self._root = replay.finish()
-        self._names: dict[str, TensorRecord] = dict(_named(self._root))
+        self._parts: list[LazyPart] = []
+        self._root = self._lazy(reading.document, "")
+        self._names: dict[str, LazyTensor] = dict(_named(self._root))
+
+    def _lazy(self, document: Document, name: str) -> Any:
+        """The value of a document with a `LazyTensor` for each array."""
+        if isinstance(document, Group):
+            return {key: self._lazy(part, f"{name}{key}{NESTED}") for key, part in document.parts.items()}
+        part = LazyPart(document, name, self._budget, self._restore)
+        self._parts.append(part)
+        if isinstance(document, Plan):
+            replay = _LazyReplay(document, part)
+            replay.run()
+            return replay.finish()
+        values = {key: LazyTensor(record, part) for key, record in document.entries.items()}
+        return next(iter(values.values())) if document.bare else values
 
     def keys(self) -> list[str]:
         """The names of all dense tensors, in file order: `layer.weight`, `state_dict.layer.weight`, `optimizer.state.0.exp_avg`."""
@@ -104,12 +150,14 @@ class Checkpoint:
 
     def info(self, name: str) -> TensorInfo:
         """Everything but the payload. Raises `KeyError` for a name that is not in `keys()`."""
-        record = self._names[name]
-        storage = self._plan.storages[record.storage]
+        lazy = self._names[name]
+        record, part = lazy.record, lazy.part
+        start = part.document.container.source.offset_in(self._source)
+        if isinstance(record, ArrayRecord):
+            return _array_info(name, record, part, start)
+        storage = part.document.storages[record.storage]
         member = storage.member
-        start = None
-        if member is not None and member.method == 0:
-            start = member.offset + record.offset * record.dtype.itemsize // record.dtype.per_byte
+        stored = start is not None and member is not None and member.method == STORED
         return TensorInfo(
             name=name,
             dtype=record.dtype.name,
@@ -117,41 +165,33 @@ class Checkpoint:
             strides=record.strides,
             storage_offset=record.offset,
             nbytes=record.nbytes,
-            storage=record.storage,
+            storage=part.name + record.storage,
             storage_nbytes=storage.nbytes,
             location=storage.location,
-            file_offset=start,
+            file_offset=start + member.offset + record.offset * record.dtype.itemsize // record.dtype.per_byte if stored else None,  # type: ignore[operator, union-attr]
             requires_grad=record.requires_grad,
         )
 
     def get_tensor(self, name: str) -> Any:
         """One tensor as an array. Tensors of one storage share it."""
-        return self._array(self._names[name])
+        return self._names[name].numpy()
 
     def get_slice(self, name: str) -> LazyTensor:
         """A tensor to index: `get_slice(name)[:10]` touches only the pages of what it returns."""
-        return LazyTensor(self._names[name], self)
+        return self._names[name]
 
     def metadata(self) -> dict[str, str]:
         """The archive's records as text: version, byteorder, ..."""
-        return dict(self._plan.container.info)
+        return dict(self._container.info) if self._container is not None else {}
 
     def tree(self) -> Any:
         """The whole value as `load` returns it, with a `LazyTensor` for each dense tensor."""
         return self._root
 
-    def _array(self, record: TensorRecord) -> Any:
-        byteorder = self._plan.container.byteorder
-        key = placed_name(record, byteorder)
-        if key not in self._placed:
-            if self._closed:
-                raise ValueError("the checkpoint is closed")
-            self._placed[key] = move(self._inputs[key], decide(self._inputs[key], self._restore))
-        return views.tensor(record, self._placed, byteorder)
-
     def close(self) -> None:
         """Give the file back."""
-        self._closed = True
+        for part in self._parts:
+            part.closed = True
         self._source.close()
 
     def __enter__(self) -> Checkpoint:
@@ -176,17 +216,42 @@ class Checkpoint:
 class _LazyReplay(Replay):
     """A replay that reads no payload."""
 
-    __slots__ = ("checkpoint",)
+    __slots__ = ("part",)
 
-    def __init__(self, checkpoint: Checkpoint, reading: Reading) -> None:
-        super().__init__(reading.plans[0], {}, reading.budget.limits)
-        self.checkpoint = checkpoint
+    def __init__(self, plan: Plan, part: LazyPart) -> None:
+        super().__init__(plan, {}, part.budget.limits)
+        self.part = part
 
     def tensor(self, record: TensorRecord) -> Any:
-        return LazyTensor(record, self.checkpoint)
+        return LazyTensor(record, self.part)
+
+    def file_array(self, record: ArrayRecord) -> Any:
+        return super().file_array(record) if record.extent is None else LazyTensor(record, self.part)
 
 
-def _named(root: Any) -> Iterator[tuple[str, TensorRecord]]:
+def _array_info(name: str, record: ArrayRecord, part: LazyPart, start: int | None) -> TensorInfo:
+    """An array has no storage beside itself."""
+    nbytes = nbytes_of(record.dtype, record.shape)
+    steps, step = [], 1
+    for length in record.shape if record.fortran else reversed(record.shape):
+        steps.append(step)
+        step *= max(length, 1)
+    return TensorInfo(
+        name=name,
+        dtype=name_of(record.dtype),
+        shape=record.shape,
+        strides=tuple(steps if record.fortran else reversed(steps)),
+        storage_offset=0,
+        nbytes=nbytes,
+        storage=part.name + name,
+        storage_nbytes=nbytes,
+        location="cpu",
+        file_offset=start + record.extent.offset if start is not None and record.extent is not None else None,
+        requires_grad=False,
+    )
+
+
+def _named(root: Any) -> Iterator[tuple[str, LazyTensor]]:
     """Every dense tensor with a name: the path to it. The first path wins; a name that two paths spell gets `#2`, `#3` ... behind it."""
     taken: dict[str, int] = {}
     seen: set[int] = set()
@@ -199,7 +264,7 @@ def _named(root: Any) -> Iterator[tuple[str, TensorRecord]]:
                 taken[wanted] += 1
                 name = f"{wanted}#{taken[wanted]}"
             taken[name] = 1
-            yield name, value.record
+            yield name, value
             continue
         children = _children(value)
         if children is None or id(value) in seen:

@@ -19,6 +19,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     file_bytes: int = 16 * TIB  # bytes; ext4's largest file, so only a sparse or lying source meets it
     spool_bytes: int = 8 * GIB  # bytes read into memory from a stream that cannot seek
+    container_depth: int = 4  # files inside files: a compressed archive of checkpoints that are archives takes three
     members: int = 1_000_000  # archive members; the largest real archives measured hold about 20,000
     name_bytes: int = 4_096  # bytes of one member name; PATH_MAX on Linux
     directory_bytes: int = 512 * MIB  # bytes of a central directory: a million members with names of 400 bytes

@@ -29,7 +29,7 @@ class ByteSource:
     `base` is where the checkpoint starts in the underlying file; all offsets given to the methods count from there.
     """
 
-    __slots__ = ("_buffer", "_fd", "_map", "_owns_fd", "base", "name", "size")
+    __slots__ = ("_buffer", "_fd", "_map", "_owns_fd", "_whole", "base", "name", "size")
 
     def __init__(self, *, name: str, size: int, base: int = 0, buffer: bytes | None = None, fd: int = -1, owns_fd: bool = False) -> None:
         self.name = name
@@ -39,6 +39,7 @@ class ByteSource:
         self._fd = fd
         self._owns_fd = owns_fd
         self._map: mmap.mmap | bytearray | None = None
+        self._whole: ByteSource | None = None  # the source that this one is a part of
 
     def read(self, offset: int, length: int) -> bytes:
         """A private copy of exactly `length` bytes. Raises `CheckpointError` SL004 where the source ends before."""
@@ -88,6 +89,8 @@ class ByteSource:
         return window if writable else window.toreadonly()
 
     def _mapping(self) -> mmap.mmap | bytearray:
+        if self._whole is not None:
+            return self._whole._mapping()
         if self._map is None:
             if self._buffer is not None:
                 self._map = bytearray(self._buffer)
@@ -98,9 +101,23 @@ class ByteSource:
                     raise CheckpointError(f"{self.name} cannot be mapped: {error}", rule="SL005") from error
         return self._map
 
-    def part(self, start: int) -> ByteSource:
-        """The rest of this source from `start`, as a source of its own: an object behind another in one file. Valid as long as this one is open."""
-        return ByteSource(name=self.name, size=self.size - start, base=self.base + start, buffer=self._buffer, fd=self._fd)
+    def part(self, start: int, length: int | None = None) -> ByteSource:
+        """`length` bytes of this source from `start` (None: to its end) as a source of its own: an object behind another in one file, a file in an archive.
+
+        Shares the map of the whole, and is valid as long as that is open. Raises `CheckpointError` SL004 where the source ends before.
+        """
+        length = self.size - start if length is None else length
+        if start < 0 or length < 0 or start + length > self.size:
+            raise self._short(start, length)
+        part = ByteSource(name=self.name, size=length, base=self.base + start, buffer=self._buffer, fd=self._fd)
+        part._whole = self._whole or self
+        return part
+
+    def offset_in(self, whole: ByteSource) -> int | None:
+        """Where this source begins in `whole`: 0 for itself, None for bytes that stand elsewhere (inflated ones, another file)."""
+        if self is whole:
+            return 0
+        return self.base - whole.base if self._whole is not None and self._whole is (whole._whole or whole) else None
 
     def sha256(self) -> str:
         """Hex digest of all bytes from `base` to the end, read in pieces."""

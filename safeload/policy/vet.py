@@ -27,7 +27,7 @@ from safeload.policy.keys import KeyJudge
 from safeload.policy.literals import BadArguments
 from safeload.policy.model import Allow, Decision, Policy, Use
 from safeload.policy.shapes import Signature, parse_signature
-from safeload.policy.vetted import SEAL, Judgement, StorageId, Vetted
+from safeload.policy.vetted import SEAL, External, Judgement, StorageId, Vetted
 
 MAX_COUNT = 1 << 63  # elements and keys are int64 in torch
 MAX_MESSAGE_CHARACTERS = 1_000
@@ -42,13 +42,16 @@ def vet(
     member: str | None = None,
     extra_opaque: frozenset[str] = frozenset(),
     check_time: Callable[[], None] | None = None,
+    external: External | None = None,
 ) -> Judgement:
-    """Judge one stream. `extra_opaque` are names that the caller of `load` constructs himself (`constructors=`), and so are kept as records.
+    """Judge one stream. `extra_opaque` are names that the caller of `load` constructs himself (`constructors=`), and so are kept as records;
+    `external` are nodes that another part of the file explains.
 
     Raises nothing of the file's fault: nesting deeper than `Limits.nesting_depth` and the like are findings, too.
     """
     judge = _Judge(graph, policy, limits, member, extra_opaque)
     judge.check_time = check_time
+    judge.external = external or judge.external
     try:
         judge.names()
         judge.log()
@@ -62,8 +65,8 @@ class _Judge:
     """The one mutable thing of this stage. It also is the `Kinds` that shapes and contracts ask."""
 
     __slots__ = (
-        "_contracts", "_decisions", "_names", "_signatures", "calls", "check_time", "constructors", "copies", "effects", "extra_opaque", "findings", "graph",
-        "keys", "kinds", "limits", "literals", "loose", "member", "modules", "policy", "stands_for", "storages", "suppressed", "uses",
+        "_contracts", "_decisions", "_names", "_signatures", "calls", "check_time", "constructors", "copies", "effects", "external", "extra_opaque", "findings",
+        "graph", "keys", "kinds", "limits", "literals", "loose", "member", "modules", "policy", "stands_for", "storages", "suppressed", "uses",
     )  # fmt: skip
 
     def __init__(self, graph: ObjectGraph, policy: Policy, limits: Limits, member: str | None, extra_opaque: frozenset[str]) -> None:
@@ -80,6 +83,7 @@ class _Judge:
         self.storages: dict[int, StorageId] = {}
         self.modules: dict[int, Global] = {}  # persistent ids and calls that stand for a class
         self.check_time: Callable[[], None] | None = None
+        self.external = External()
         self.stands_for: dict[int, Global] = {}  # calls of copyreg._reconstructor -> the class that they instantiate
         self.copies = Copies(limits, graph.end - graph.start if graph.opcodes else 0)
         self.keys = KeyJudge(self.kinds, self.literals, limits, member, self._find)
@@ -264,6 +268,13 @@ class _Judge:
             self._find("SL303", f"the result of a call is called ({self.kinds[call.func.index]})", call.offset)
 
     def _persistent_id(self, node: PersistentId) -> None:
+        if node.index in self.external.tensors:
+            self.kinds[node.index] = "tensor"
+            self.constructors[node.index] = "external"
+            return
+        if node.index in self.external.storages:
+            self._is_storage(node, self.external.storages[node.index])
+            return
         if type(node.pid) is tuple and len(node.pid) == 4 and _text(node.pid[0]) == "module":
             self._module_id(node)
             return
@@ -271,7 +282,10 @@ class _Judge:
         if isinstance(parsed, str):
             self._find("SL306", parsed, node.offset)
             return
-        self.storages[node.index] = parsed
+        self._is_storage(node, parsed)
+
+    def _is_storage(self, node: PersistentId | Call, storage: StorageId) -> None:
+        self.storages[node.index] = storage
         self.kinds[node.index] = "storage"
         self.constructors[node.index] = "storage"
 

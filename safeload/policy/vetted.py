@@ -23,6 +23,16 @@ class StorageId(msgspec.Struct, frozen=True, kw_only=True):
     view: tuple[Any, ...] | None  # torch <= 0.3 legacy files: (view key, offset, size) in elements
 
 
+class External(msgspec.Struct, frozen=True, kw_only=True):
+    """What another part of the file says about nodes of a stream: by the index of the node, a call or a persistent id.
+
+    A storage whose bytes stand in a pickle of their own (`torch.storage._load_from_bytes`), or an object that a tar archive of torch 0.1 keeps in its tables.
+    """
+
+    storages: dict[int, StorageId] = {}
+    tensors: dict[int, Any] = {}  # the record that `storage` proved; the policy only knows that it is a tensor
+
+
 SEAL: Final = object()  # `vet` alone uses it; a test holds the rest of the package to that
 
 

@@ -105,7 +105,7 @@ def _proved(replay: Replay, call: Call) -> Any:
     return from_record(replay, replay.plan.records.get(call.index), call)
 
 
-def from_record(replay: Replay, record: Any, call: Call) -> Any:
+def from_record(replay: Replay, record: Any, call: Any) -> Any:
     """A record of `storage` becomes an array or a tensor type."""
     if isinstance(record, TensorRecord):
         return replay.tensor(record)

@@ -20,7 +20,7 @@ from safeload.machine.nodes import NODE_TYPES, Build, Call, Effect, Global, Item
 from safeload.placement.place import Placed
 from safeload.policy.aliases import canonical
 from safeload.rebuild import views
-from safeload.rebuild.builders import BUILDERS, name
+from safeload.rebuild.builders import BUILDERS, from_record, name
 from safeload.rebuild.numpy_dtypes import array_dtype, numpy_dtype
 from safeload.rebuild.resolve import HashGuard, Resolver, resolve
 from safeload.rebuild.storages import value_view
@@ -32,14 +32,15 @@ from safeload.values import OpaqueObject, Storage
 Constructor = Callable[[OpaqueObject], Any]
 
 
-def rebuild(plan: Plan, placed: dict[str, Placed], *, limits: Limits, constructors: dict[str, Constructor] | None = None) -> Any:
-    """The value of one stream. `constructors` maps `module.name` to a function of the caller's that gets the inert record of each such object.
+def rebuild(plan: Plan, placed: dict[str, Placed], *, limits: Limits, mapped: bool = True, constructors: dict[str, Constructor] | None = None) -> Any:
+    """The value of one stream. `constructors` maps `module.name` to a function of the caller's that gets the inert record of each such object; `mapped`: arrays
+    whose bytes lie in the file stay in its map.
 
     Raises `CheckpointError` only; what `constructors` raise is the caller's and passes through.
     """
     with Paused():
         try:
-            replay = Replay(plan, placed, limits)
+            replay = Replay(plan, placed, limits, mapped=mapped)
             replay.run()
             root = replay.finish()
         except RecursionError:  # equal keys are compared item by item; `vet` bounds their depth, but the caller may stand deep already
@@ -50,10 +51,11 @@ def rebuild(plan: Plan, placed: dict[str, Placed], *, limits: Limits, constructo
 class Replay:
     """The one mutable thing of this stage: the values of the log so far."""
 
-    __slots__ = ("_effects", "_storages", "byteorder", "graph", "guard", "limits", "placed", "plan", "tuples", "values")
+    __slots__ = ("_effects", "_storages", "byteorder", "graph", "guard", "limits", "mapped", "placed", "plan", "tuples", "values")
 
-    def __init__(self, plan: Plan, placed: dict[str, Placed], limits: Limits) -> None:
+    def __init__(self, plan: Plan, placed: dict[str, Placed], limits: Limits, *, mapped: bool = True) -> None:
         self.plan = plan
+        self.mapped = mapped
         self.placed = placed
         self.limits = limits
         self.graph = plan.vetted.graph
@@ -73,12 +75,14 @@ class Replay:
             if kind is Call:
                 if index in literals:
                     values[index] = literals[index]
-                else:
+                elif constructors[index] != "storage":
                     values[index] = BUILDERS[constructors[index]](self, record)  # type: ignore[index, arg-type]
             elif kind is Global:
                 values[index] = name(record, constructors[index])  # type: ignore[arg-type]
             elif kind is not PersistentId:
                 self._apply(record)  # type: ignore[arg-type]
+            elif constructors[index] == "external":
+                values[index] = from_record(self, self.plan.records[index], record)
 
     def finish(self) -> Any:
         """Step 2: the value. Afterwards nothing here refers to itself, so the map under the arrays goes with the last of them, not at the next collection."""
@@ -94,8 +98,10 @@ class Replay:
 
     def value_of(self, node: Any) -> Any:
         """The value of a node that the log has passed."""
-        if type(node) is PersistentId:
-            return self._storage(node) if node.index in self.plan.vetted.storages else self.values[node.pid[1].index]
+        if self.plan.vetted.constructors[node.index] == "storage":
+            return self._storage(node)
+        if type(node) is PersistentId and self.plan.vetted.constructors[node.index] == "module-class":
+            return self.values[node.pid[1].index]
         return self.values[node.index]
 
     def plain(self, value: Any, call: Call) -> Any:
@@ -113,10 +119,14 @@ class Replay:
     def array(self, record: Any, call: Call) -> Any:
         """A numpy dtype, array or scalar of the pickle itself."""
         if isinstance(record, ArrayRecord):
-            return views.array(record)
+            return self.file_array(record)
         if isinstance(record, ArrayDType):
             return array_dtype(record)
         raise self.error("nothing was proved about this call", call)
+
+    def file_array(self, record: ArrayRecord) -> Any:
+        """The array of a record."""
+        return views.array(record, self.plan.container.source, mapped=self.mapped)
 
     def empty(self, call: Call) -> Any:
         """`torch.FloatTensor()` without a state."""
@@ -206,7 +216,7 @@ class Replay:
                 target.setdefault(key, self.value_of(value) if type(value) in NODE_TYPES else value)
         # every other state was taken up by the proof (arrays, dtypes, tensors) or by the builder (UUID), or is empty by contract
 
-    def _storage(self, node: PersistentId) -> Storage:
+    def _storage(self, node: PersistentId | Call) -> Storage:
         """A storage that stands as a value. One object for each key, as in torch."""
         record = self.plan.storages[self.plan.vetted.storages[node.index].key]
         known = self._storages.get(record.key)

@@ -1,4 +1,4 @@
-"""The storages of a `Plan` become inputs for `placement`: host bytes, mapped or copied, once for each way in which tensors look at them.
+"""The storages of a `Plan` or `Table` become inputs for `placement`: host bytes, mapped or copied, once for each way in which tensors look at them.
 
 Nearly every tensor looks at the bytes as they are, and its storage is placed as it is: a part of the map. Where numpy or CuPy could not show the values in a
 view,
@@ -16,6 +16,7 @@ Tensors that need different forms of one storage do not share memory; all others
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ from safeload.placement.place import PlacedInput
 from safeload.rebuild.numpy_dtypes import numpy_dtype
 from safeload.source import ByteSource
 from safeload.storage.dtypes import DType
-from safeload.storage.records import NestedRecord, Plan, QuantizedRecord, StorageRecord, TensorRecord
+from safeload.storage.records import NestedRecord, Plan, QuantizedRecord, StorageRecord, Table, TensorRecord
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 NATIVE = sys.byteorder
@@ -82,33 +83,32 @@ def value_view(record: StorageRecord) -> TensorRecord:
     return TensorRecord(dtype=record.dtype, shape=(record.nbytes // record.dtype.itemsize,), strides=(1,), offset=0, storage=record.key)
 
 
-def inputs(plan: Plan, budget: Budget, *, mapped: bool) -> dict[str, PlacedInput]:
+def inputs(part: Plan | Table, budget: Budget, *, mapped: bool) -> dict[str, PlacedInput]:
     """One input for each storage and form. `mapped`: payloads stay in the copy-on-write map."""
-    byteorder, source = plan.container.byteorder, plan.container.source
+    byteorder, source = part.container.byteorder, part.container.source
+    alone, private = (part.values, part.private) if isinstance(part, Plan) else ((), {})
     wanted: dict[str, tuple[StorageRecord, Form]] = {}
-    seen: set[str] = set()
-    for view in _views(plan):
-        seen.add(view.storage)
+    for view in _views(part):
         form = form_of(view, byteorder)
-        wanted[form.name + view.storage] = (plan.storages[view.storage], form)
-    for key in plan.values:
-        view = value_view(plan.storages[key])
-        form = form_of(view, byteorder)
-        wanted[form.name + key] = (plan.storages[key], form)
+        wanted[form.name + view.storage] = (part.storages[view.storage], form)
+    for key in alone:
+        form = form_of(value_view(part.storages[key]), byteorder)
+        wanted[form.name + key] = (part.storages[key], form)
     return {
         name: PlacedInput(
             key=record.key,
             tag=record.location,
             nbytes=record.nbytes * form.unpack,
-            load=_Loader(source, record.member, budget, mapped, form, plan.private.get(record.key)),
+            load=_Loader(source, record.member, budget, mapped, form, private.get(record.key)),
         )
         for name, (record, form) in wanted.items()
     }
 
 
-def _views(plan: Plan) -> list[TensorRecord]:
+def _views(part: Plan | Table) -> list[TensorRecord]:
     found: list[TensorRecord] = []
-    for record in plan.records.values():
+    records: Iterable[Any] = part.records.values()
+    for record in records:
         kind = type(record)
         if kind is TensorRecord:
             found.append(record)
@@ -144,12 +144,18 @@ class _Loader:
             raw: Any = bytearray(self.private)
         elif member.method != STORED:
             raw = bytearray(read_member(self.source, member, self.budget.limits))  # the budget was spent when it was judged
-        elif self.mapped:
-            raw = self.source.view(member.offset, member.size)
         else:
-            raw = np.empty(member.size, np.uint8)  # not zeroed first, unlike a bytearray
-            self.source.read_into(member.offset, memoryview(raw))
+            raw = extent(member, self.source, mapped=self.mapped)
         return np.frombuffer(raw, np.uint8)
+
+
+def extent(member: Member, source: ByteSource, *, mapped: bool) -> Any:
+    """The bytes of a stored member: a part of the copy-on-write map, or private memory that was not zeroed first, as a bytearray would be."""
+    if mapped:
+        return source.view(member.offset, member.size)
+    raw: Any = np.empty(member.size, np.uint8)
+    source.read_into(member.offset, memoryview(raw))
+    return raw
 
 
 def _formed(flat: Bytes, form: Form) -> Bytes:

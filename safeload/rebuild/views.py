@@ -11,7 +11,8 @@ import numpy as np
 
 from safeload.placement.place import Placed
 from safeload.rebuild.numpy_dtypes import array_dtype, numpy_dtype
-from safeload.rebuild.storages import placed_name
+from safeload.rebuild.storages import extent, placed_name
+from safeload.source import ByteSource
 from safeload.storage.arrays import ArrayRecord
 from safeload.storage.records import TensorRecord
 from safeload.tensors import MetaTensor
@@ -32,16 +33,16 @@ def tensor(record: TensorRecord, placed: dict[str, Placed], byteorder: str) -> A
     return storage.view(numpy_dtype(record.dtype), shape, strides, offset)
 
 
-def array(record: ArrayRecord) -> Any:
-    """The numpy array, or numpy scalar, whose bytes stand in the pickle: writable and its own."""
+def array(record: ArrayRecord, source: ByteSource, *, mapped: bool) -> Any:
+    """The numpy array, or numpy scalar: writable, and its own copy of bytes that stand in the pickle; of an extent of the file a part of the map (`mapped`)."""
     dtype = array_dtype(record.dtype)
     native = record.native and not dtype.isnative and dtype.fields is None and dtype.subdtype is None
-    if not dtype.itemsize or not record.data:
+    if not dtype.itemsize or not (record.data if record.extent is None else record.extent.size):
         dtype = dtype.newbyteorder("=") if native else dtype
         order: Any = "F" if record.fortran else "C"
         empty: Any = np.zeros(record.shape, dtype, order=order) if dtype.itemsize else np.ndarray(record.shape, dtype, order=order)  # zeros makes S1 of S0
         return empty[()] if record.scalar else empty
-    flat = np.frombuffer(bytearray(record.data), dtype)
+    flat = np.frombuffer(bytearray(record.data) if record.extent is None else extent(record.extent, source, mapped=mapped), dtype)
     if record.scalar:
         return flat[0]
     if native:

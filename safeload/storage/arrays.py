@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from safeload.containers.base import Member
 from safeload.errors import StorageError
 
 FIXED_SIZES = {  # kind and item size as numpy's dtype.str spells them
@@ -52,12 +53,13 @@ class ArrayDType(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArrayRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One array whose bytes lie in the pickle itself; proved: `len(data) == itemsize * product(shape)`."""
+    """One array whose bytes lie in the pickle itself (`data`), or in the file (`extent`); proved: they are `itemsize * product(shape)`."""
 
     dtype: ArrayDType
     shape: tuple[int, ...]
     fortran: bool
-    data: bytes
+    data: bytes = b""
+    extent: Member | None = None  # stored, in the source of the container that the record belongs to
     scalar: bool = False
     native: bool = False  # `array_setstate` turns byte-swapped elements around as it reads them; `_frombuffer` keeps them as they are
 
@@ -156,8 +158,21 @@ def _nested(itemsize: int, parts: list[ArrayDType], **what: Any) -> ArrayDType:
     return ArrayDType(code=f"V{itemsize}", itemsize=itemsize, byteorder="|", depth=depth, leaves=leaves, has_objects=objects, **what)
 
 
-def record(dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes, *, max_dims: int, scalar: bool = False, native: bool = False) -> ArrayRecord:
-    """Prove that `data` is exactly this array."""
+def record(
+    dtype: ArrayDType,
+    shape: tuple[int, ...],
+    fortran: bool,
+    data: bytes = b"",
+    *,
+    max_dims: int,
+    scalar: bool = False,
+    native: bool = False,
+    extent: Member | None = None,
+) -> ArrayRecord:
+    """Prove that `data`, or the `extent` in the file, is exactly this array."""
+    if dtype.has_objects:
+        raise BadArray("a numpy array of Python objects is no array of numbers")
+    given = len(data) if extent is None else extent.size
     if dtype.subdtype is not None:
         raise BadArray("the dtype of an array is itself an array; numpy folds it into the shape and never writes one")
     if len(shape) > max_dims or (shape and min(shape) < 0):
@@ -169,9 +184,31 @@ def record(dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes
         padded *= max(length, 1)
     if padded >= 1 << 62 or (not dtype.itemsize and padded > MAX_EMPTY_ITEMS):
         raise BadArray("the shape is larger than any array")
-    if needed != len(data):
-        raise BadArray(f"an array of {needed:,} bytes is given {len(data):,}")
-    return ArrayRecord(dtype=dtype, shape=shape, fortran=fortran, data=data, scalar=scalar, native=native)
+    if needed != given:
+        raise BadArray(f"an array of {needed:,} bytes is given {given:,}")
+    return ArrayRecord(dtype=dtype, shape=shape, fortran=fortran, data=data, extent=extent, scalar=scalar, native=native)
+
+
+def nbytes_of(dtype: ArrayDType, shape: tuple[int, ...]) -> int:
+    """The bytes of such an array, as a Python int of any size: to hold against the bytes that remain before anything else is done with it."""
+    count = dtype.itemsize
+    for length in shape:
+        count *= length
+    return count
+
+
+_KIND_NAMES = {"b": "bool", "i": "int", "u": "uint", "f": "float", "c": "complex"}
+
+
+def name_of(dtype: ArrayDType) -> str:
+    """numpy's name of a plain dtype (`float32`, `int8`), its code for any other (`|S3`, `<M8[ns]`, `|V16`)."""
+    kind, byteorder = dtype.code[0], dtype.byteorder if dtype.byteorder in "<>" else "|"
+    if dtype.code == "b1":
+        return "bool"
+    if kind in _KIND_NAMES:
+        return f"{_KIND_NAMES[kind]}{dtype.itemsize * 8}"
+    unit = "" if dtype.unit is None or dtype.unit[0] == "generic" else f"[{dtype.unit[1] if dtype.unit[1] != 1 else ''}{dtype.unit[0]}]"
+    return f"{byteorder}{dtype.code}{unit}"
 
 
 def located(error: BadArray, member: str | None, offset: int, rule: str = "SL407") -> StorageError:

@@ -14,7 +14,7 @@ from safeload.budget import Budget
 from safeload.containers.base import Container, Member
 from safeload.errors import StorageError
 from safeload.machine.nodes import Build, Call
-from safeload.policy.vetted import Vetted
+from safeload.policy.vetted import External, Vetted
 from safeload.storage import arrays
 from safeload.storage import prove_arrays as numbers
 from safeload.storage import prove_tensors as tensors
@@ -25,12 +25,15 @@ from safeload.storage.records import Plan, Proof
 RECORDS_PER_CHECK = 1_024  # entries of the log between two looks at the clock
 
 
-def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callable[[Member], bytes]) -> Proof:
-    """Prove one vetted stream. `read` gives the bytes of a member, for the few payloads (sparse indices) whose values are part of the proof.
+def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callable[[Member], bytes], external: External | None = None) -> Proof:
+    """Prove one vetted stream. `read` gives the bytes of a member, for the few payloads (sparse indices) whose values are part of the proof; `external` the
+    records of tensors that another part of the file holds.
 
     Raises `LimitExceeded` where the tensors are more or larger than the budget.
     """
     prover = Prover(vetted, container, budget, read)
+    if external is not None:
+        prover.records.update(external.tensors)
     _run(prover)
     plan = None
     if not prover.findings:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Union
 
 import msgspec
 
 from safeload.containers.base import Container, Member
 from safeload.findings import Finding
 from safeload.policy.vetted import Vetted
+from safeload.storage.arrays import ArrayRecord
 from safeload.storage.dtypes import DType
 
 
@@ -90,6 +91,30 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     private: dict[str, bytes]  # storage key -> its bytes as they were judged, where values are part of the proof (sparse indices): a map could change since
     tensor_count: int
     tensor_bytes: int
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """Tensors and arrays by name, of a file that holds no stream: each proved to lie inside its storage, or inside the file."""
+
+    container: Container
+    entries: dict[str, TensorRecord | ArrayRecord]
+    storages: dict[str, StorageRecord] = {}
+    bare: bool = False  # the one entry is itself the value, and not a dict of it
+
+    @property
+    def records(self) -> dict[str, TensorRecord | ArrayRecord]:
+        """What stands on the storages."""
+        return self.entries
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Several documents of one file or folder, by name: a dict of their values."""
+
+    parts: dict[str, Document]
+
+
+Document = Union[Plan, Table, Group]
+"""What a file holds, proved and not yet built."""
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,7 +75,7 @@ def test_the_two_tables_agree() -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("value", PLAIN, ids=repr)
+@pytest.mark.parametrize("value", PLAIN, ids=range(len(PLAIN)))
 def test_plain_values_come_back_equal_and_of_their_type(value: Any, protocol: int) -> None:
     loaded = agree(pickle.dumps({"v": value, "again": value}, protocol))
     if isinstance(loaded, safeload.CheckpointError):

@@ -1,0 +1,62 @@
+"""A file without an archive around it becomes one `Document`: bare pickles and torch's sequential saves, one behind the other.
+
+Each is judged, until every byte belongs to one. Offsets in the first count from the start of the file; those in a later one from its own start, and its
+`member` is called `object 2`, `object 3` ... Refuses what follows the last STOP and is no pickle (SL207).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from safeload.containers.base import Container
+from safeload.containers.sniff import HEAD_BYTES, is_legacy
+from safeload.errors import CheckpointError, StreamError
+from safeload.formats.judging import Judging
+from safeload.formats.legacy import FIRST_WINDOW_BYTES, LATER_WINDOW_BYTES, Window, read_sequential
+from safeload.machine.nodes import ObjectGraph
+from safeload.source import ByteSource
+from safeload.storage.records import Document, Plan
+
+MAX_STREAMS = 10_000  # pickles and saves behind each other in one file
+
+
+def read(judging: Judging, container: Container) -> Document | None:
+    """The one object of the file; None where there are several, or one that was not accepted. `judging.ends` says where each one ends."""
+    end, plan = 0, None
+    while True:
+        start, number = end, len(judging.ends) + 1
+        part = judging.source if not start else judging.source.part(start)
+        try:
+            plan, length = _object(judging, container, part, f"object {number}" if start else None)
+        except StreamError as error:
+            if not start or _has_globals(error.partial):
+                raise
+            raise StreamError(f"{part.size:,} bytes follow, and are no pickle", rule="SL207", offset=start) from error
+        end = start + length
+        judging.ends.append(end)
+        judging.container = msgspec.structs.replace(judging.container or container, accounted=end)
+        if end == judging.source.size or judging.options.first_only:
+            return plan if number == 1 else None
+        if number >= MAX_STREAMS:
+            raise StreamError(f"more than {MAX_STREAMS:,} pickles follow each other", rule="SL207", offset=end)
+
+
+def _object(judging: Judging, container: Container, part: ByteSource, member: str | None) -> tuple[Plan | None, int]:
+    """One save or one bare pickle, and how long it is."""
+    options = judging.options
+    window = Window(part, judging.budget, member, options.encoding, options.errors, LATER_WINDOW_BYTES if member else FIRST_WINDOW_BYTES)
+    try:
+        if is_legacy(window.data[:HEAD_BYTES]):
+            save = read_sequential(window)
+            if not member:
+                judging.container = save.container
+            return judging.judged(save.container, member or "", window.data, save.graph), save.end
+        graph = window.stream()
+    except CheckpointError as error:
+        judging.note_partial(member or "", window.data, error)
+        raise
+    return judging.judged(container, member or "", window.data, graph), graph.end
+
+
+def _has_globals(partial: object) -> bool:
+    return isinstance(partial, ObjectGraph) and bool(partial.globals)

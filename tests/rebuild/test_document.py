@@ -26,7 +26,8 @@ def table(*, bare: bool = False, source: ByteSource | None = None) -> Table:
     view = TensorRecord(dtype=DTYPES["int32"], shape=(2, 2), strides=(2, 1), offset=2, storage="s")
     extent = Member(name="a", offset=40, size=8, stored_size=8)
     array = record(from_text(">i2"), (4,), False, max_dims=64, extent=extent)
-    entries = {"a": array} if bare else {"whole": TensorRecord(dtype=DTYPES["int32"], shape=(8,), strides=(1,), offset=0, storage="s"), "view": view, "a": array}
+    whole = TensorRecord(dtype=DTYPES["int32"], shape=(8,), strides=(1,), offset=0, storage="s")
+    entries = {"a": array} if bare else {"whole": whole, "view": view, "a": array}
     return Table(container=Container(format="test", source=source, members={}), entries=entries, storages={"s": storage}, bare=bare)
 
 

@@ -122,7 +122,7 @@ def _declared(graph: ObjectGraph) -> dict[str, tuple[int, int]]:
     for record in graph.log:
         if type(record) is PersistentId and type(record.pid) is str:
             raise StreamError(
-                "protocol 0 writes persistent ids as text, without the type of the storage; torch cannot load such a file either",
+                f"a persistent id is the text {record.pid[:40]!a}, which is no storage; torch cannot load such a file either",
                 rule="SL120",
                 offset=record.offset,
             )

@@ -386,7 +386,8 @@ class _Machine:
             stack[-1] = self._call("newobj_ex", stack[-1], args, kwargs, at)
         elif op == PERSID:
             pid, i = text.line(data, i, member, at, framed=base > 0)
-            node = PersistentId(len(self.log), at, _ascii(pid, self, at))
+            spelled = self._spelled_id(_ascii(pid, self, at), at)
+            node = PersistentId(len(self.log), at, spelled)
             self.log.append(node)
             stack.append(node)
         elif op in (GET, PUT):
@@ -410,6 +411,15 @@ class _Machine:
         else:
             raise self._error(f"{bytes((op,))!a} is no opcode", at, "SL201")
         return stack, i
+
+    def _spelled_id(self, pid: str, at: int) -> Any:
+        """A persistent id of protocol 0: the tuple that torch gave to the pickler where the text has that form, the text itself else."""
+        match = text.storage_id(pid)
+        if match is None:
+            return pid
+        cls = self._global(match["module"], match["name"], at)
+        view = (match["view"], int(match["offset"]), int(match["length"])) if match["view"] is not None else None
+        return ("storage", cls, match["key"], match["location"], int(match["numel"]), view)
 
     def _marked(self, op: int, data: bytes, i: int, stack: list[Any], at: int, base: int) -> tuple[list[Any], int]:
         """The rare opcodes that take all objects above the last MARK."""

@@ -5,6 +5,8 @@ Refuses what `_pickle.c` refuses, and numbers longer than the budget (int() of a
 
 from __future__ import annotations
 
+import re
+
 from safeload.budget import exceeded
 from safeload.errors import StreamError
 from safeload.limits import Limits
@@ -54,6 +56,20 @@ def quoted(text: bytes, member: str | None, at: int) -> bytes:
     if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
         raise StreamError("the argument of STRING is not quoted", rule="SL201", member=member, offset=at)
     return _unescape(text[1:-1], member, at)
+
+
+_STORAGE_ID = re.compile(
+    r"\('storage', <class '(?P<module>torch(?:\.[a-z_]+){0,4})\.(?P<name>[A-Za-z0-9]+Storage)'>, '(?P<key>[^'\\]*)', '(?P<location>[^'\\]*)', "
+    r"(?P<numel>[0-9]{1,19})L?(?:, (?:None|\('(?P<view>[^'\\]*)', (?P<offset>[0-9]{1,19})L?, (?P<length>[0-9]{1,19})L?\)))?\)"
+)
+
+
+def storage_id(text: str) -> re.Match[str] | None:
+    """PERSID of a torch storage. Protocol 0 has room for text alone, so CPython's pickler writes `str()` of the tuple that torch gives it.
+
+    torch cannot read it back (it asserts a tuple); the one form that such a text can have says all that the tuple did. None for any other text.
+    """
+    return _STORAGE_ID.fullmatch(text)
 
 
 SIMPLE_ESCAPES = {

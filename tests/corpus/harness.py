@@ -1,6 +1,7 @@
 """One entry of the corpus becomes one `Outcome`.
 
-exact: loaded, and all of it equal. refused: rejected as it must be, and everything that `inspect` can reach equal. unverified: the manifest has no value to
+exact: loaded, and all of it equal. beyond: the same, of a file that its own writer cannot read back; its twin says what it holds. refused: rejected as it must
+be, and everything that `inspect` can reach equal. unverified: the manifest has no value to
 compare with (its writer cannot load it, or it is there to be scanned), and it ends as law 3 says. pending: the format is not built yet. different: a failure.
 
 1. The names that the entry needs decide what must happen under the policy `checkpoint`; the verdict of the file does not.
@@ -29,8 +30,8 @@ from safeload.policy.resolve import load_policy
 from .compare import Comparison, Difference
 from .manifest import Entry, entries
 
-Kind = Literal["exact", "refused", "unverified", "pending", "different"]
-KINDS: tuple[Kind, ...] = ("exact", "refused", "unverified", "pending", "different")
+Kind = Literal["exact", "beyond", "refused", "unverified", "pending", "different"]
+KINDS: tuple[Kind, ...] = ("exact", "beyond", "refused", "unverified", "pending", "different")
 
 MAX_SHOWN = 12  # differences of one file that a failure shows
 # Formats that must never be pending. The others are listed by name in the printed table until they are built.
@@ -115,10 +116,11 @@ def _loaded(entry: Entry, policy: str) -> Outcome:
         if entry.nodes is None:
             return Outcome(entry=entry, kind="unverified")
         return Outcome(entry=entry, kind="different", differences=(Difference("", f"load under {policy}", "a value", f"{type(error).__name__} {error}"),))
-    if entry.nodes is None:
+    nodes = entry.nodes if entry.twin is None else entry.twin.nodes
+    if nodes is None:
         return Outcome(entry=entry, kind="unverified" if policy == "checkpoint" else "refused")
     comparison = Comparison(value, view, opaque_ok=policy == "inspect")
-    comparison.run(entry.nodes)
+    comparison.run(nodes)
     return _compared(entry, policy, comparison)
 
 
@@ -169,7 +171,7 @@ def _both(data: bytes, entry: Entry, policy: str) -> tuple[Any, Any]:
 
 
 def _compared(entry: Entry, policy: str, comparison: Comparison) -> Outcome:
-    good: Kind = "exact" if policy == "checkpoint" else "refused"
+    good: Kind = "refused" if policy != "checkpoint" else "exact" if entry.twin is None else "beyond"
     return Outcome(
         entry=entry,
         kind="different" if comparison.differences else good,

@@ -42,6 +42,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return self.expect if isinstance(self.expect, list) else None
 
     @property
+    def twin(self) -> Entry | None:
+        """For a file that its own writer cannot read back (protocol 0): the same object as the same writer wrote it under protocol 4."""
+        return next((entry for entry in entries() if self.nodes is None and "proto0" in self.file and entry.file == self.file.replace("proto0", "proto4")), None)
+
+    @property
     def start(self) -> int:
         """Where the checkpoint starts in the file, in bytes."""
         return int(self.load_args.get("seek", 0))

@@ -170,3 +170,25 @@ def test_only_the_pickles_and_the_lengths_of_a_large_file_are_read(tmp_path: obj
         ByteSource.read = original  # type: ignore[method-assign]
     assert read < 8 << 20
     assert safeload.load(str(path))["w"].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("suffix", ["", ", None", ", ('v', 1, 2)"])
+def test_protocol_0_spells_its_storages_out_and_loads(suffix: str) -> None:
+    """torch writes such a file and cannot read it: its reader asserts a tuple where protocol 0 has room for text alone."""
+    listing = OBJECT.format(key="k", numel=3, offset=0, view="NONE")
+    start, end = listing.index("MARK\nBINUNICODE 'storage'"), listing.index("BINPERSID")
+    spelled = f"""PERSID "('storage', <class 'torch.FloatStorage'>, 'k', 'cpu', 3{suffix})"\n"""
+    parts = [pickle.dumps(MAGIC, 2), pickle.dumps(1001, 2), pickle.dumps({}, 2), assemble(listing[:start] + spelled + listing[end + len("BINPERSID\n") :])]
+    data = b"".join([*parts, pickle.dumps(["k"], 2), pack("<q", 3), np.arange(3, dtype="<f4").tobytes()])
+    report = safeload.scan(data)
+    assert report.verdict == "accepted"
+    assert [use.global_name for use in report.globals if use.uses == ("storage-type",)] == ["torch.FloatStorage"]
+    assert safeload.load(data)["w"].tolist() == ([1.0, 2.0] if "v" in suffix else [0.0, 1.0])
+
+
+def test_protocol_0_with_any_other_text_is_no_storage() -> None:
+    listing = OBJECT.format(key="k", numel=3, offset=0, view="NONE")
+    start, end = listing.index("MARK\nBINUNICODE 'storage'"), listing.index("BINPERSID")
+    parts = [pickle.dumps(MAGIC, 2), pickle.dumps(1001, 2), pickle.dumps({}, 2), assemble(listing[:start] + "PERSID 'k'\n" + listing[end + len("BINPERSID\n") :])]
+    with pytest.raises(safeload.CheckpointError, match="which is no storage"):
+        safeload.load(b"".join([*parts, pickle.dumps(["k"], 2), pack("<q", 3), bytes(12)]))

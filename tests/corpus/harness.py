@@ -1,8 +1,8 @@
 """One entry of the corpus becomes one `Outcome`.
 
 exact: loaded, and all of it equal. beyond: the same, of a file that its own writer cannot read back; its twin says what it holds. refused: rejected as it must
-be, and everything that `inspect` can reach equal. unverified: the manifest has no value to
-compare with (its writer cannot load it, or it is there to be scanned), and it ends as law 3 says. pending: the format is not built yet. different: a failure.
+be, and everything that `inspect` can reach equal. unverified: the manifest has no value to compare with (it is there to be scanned), and it ends as law 3 says.
+pending: the format is not built yet. different: a failure.
 
 1. The names that the entry needs decide what must happen under the policy `checkpoint`; the verdict of the file does not.
 2. All allowed: the value must be exactly what the real loader returned.

@@ -44,7 +44,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def twin(self) -> Entry | None:
         """For a file that its own writer cannot read back (protocol 0): the same object as the same writer wrote it under protocol 4."""
-        return next((entry for entry in entries() if self.nodes is None and "proto0" in self.file and entry.file == self.file.replace("proto0", "proto4")), None)
+        if self.nodes is not None or "proto0" not in self.file:
+            return None
+        return next((entry for entry in entries() if entry.file == self.file.replace("proto0", "proto4")), None)
 
     @property
     def start(self) -> int:

@@ -189,6 +189,7 @@ def test_protocol_0_spells_its_storages_out_and_loads(suffix: str) -> None:
 def test_protocol_0_with_any_other_text_is_no_storage() -> None:
     listing = OBJECT.format(key="k", numel=3, offset=0, view="NONE")
     start, end = listing.index("MARK\nBINUNICODE 'storage'"), listing.index("BINPERSID")
-    parts = [pickle.dumps(MAGIC, 2), pickle.dumps(1001, 2), pickle.dumps({}, 2), assemble(listing[:start] + "PERSID 'k'\n" + listing[end + len("BINPERSID\n") :])]
+    stream = assemble(listing[:start] + "PERSID 'k'\n" + listing[end + len("BINPERSID\n") :])
+    parts = [pickle.dumps(MAGIC, 2), pickle.dumps(1001, 2), pickle.dumps({}, 2), stream]
     with pytest.raises(safeload.CheckpointError, match="which is no storage"):
         safeload.load(b"".join([*parts, pickle.dumps(["k"], 2), pack("<q", 3), bytes(12)]))

@@ -69,7 +69,7 @@ def load(
         # 2 to 5, without the garbage collector walking what has just been made
         reading = _accepted(judge(source, resolved, budget_limits, options), source)
         value = _built(reading, map_location, mapped=mmap is not False, constructors=dict(constructors or {}))
-    if is_file and reading.ends:
+    if is_file and reading.ends and "+" not in reading.report.format:
         f.seek(start + reading.ends[0])  # type: ignore[union-attr]  # behind this save, as torch leaves it
     return value
 
@@ -163,7 +163,7 @@ class RestrictedUnpickler:
                 raise EOFError("the file holds no further pickle")
             reading = judge(source, self._policy, self._limits, self._options)
             value = _built(_accepted(reading, source), "cpu", mapped=False, constructors={})
-        if start is not None and reading.ends:
+        if start is not None and reading.ends and "+" not in reading.report.format:
             self._file.seek(start + reading.ends[0])
         return value
 

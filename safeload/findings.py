@@ -47,6 +47,7 @@ RULES: tuple[Rule, ...] = (
     Rule("SL114", "zip-descriptor", "error", "A data descriptor is missing or contradicts the central directory."),
     Rule("SL115", "zip-crc", "error", "The bytes of a member do not have the CRC-32 that the directory records."),
     Rule("SL116", "zip-deflate", "error", "A deflated member does not inflate to exactly what the directory records."),
+    Rule("SL117", "compression", "error", "The compressed stream around the file is broken, or bytes follow it."),
     Rule("SL120", "torch-layout", "error", "The archive is not laid out as torch.save lays it out."),
     Rule("SL121", "torch-record", "error", "A record of the archive (version, byteorder, ...) has a value that torch never writes."),
     Rule("SL122", "unknown-member", "error", "A member that no torch release writes and that nothing refers to."),

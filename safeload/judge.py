@@ -79,7 +79,8 @@ def read_document(judging: Judging) -> Document | None:
     """The procedure of the module's first lines, for one file or for a file inside another."""
     try:
         # 1, 2
-        container = judging.container = open_container(judging.source, judging.limits, judging.budget)
+        container = judging.container = open_container(judging.file, judging.limits, judging.budget)
+        judging.source, judging.wrappers = container.source, container.wrappers
         judging.findings.extend(container.findings)
         _check_format(judging, container.format)
         # 3, 4, 5
@@ -133,8 +134,8 @@ def _report(judging: Judging) -> Report:
     if judging.broken is not None and judging.broken not in kept:
         kept = (*kept[:-1], judging.broken)
     return Report(
-        path=judging.source.name,
-        format=container.format if container is not None else "unknown",
+        path=judging.file.name,
+        format="+".join((container.format if container is not None else "unknown", *judging.wrappers)),
         verdict=verdict,
         policy=policy.name,
         policy_version=policy.version,
@@ -144,7 +145,7 @@ def _report(judging: Judging) -> Report:
         findings=kept,
         globals=_merged(judging.globals),
         members=tuple(judging.member_infos()),
-        bytes_total=judging.source.size,
+        bytes_total=judging.file.size,
         bytes_accounted=_accounted(judging),
         opcodes=judging.opcodes,
         tensors=judging.tensors,
@@ -155,20 +156,26 @@ def _report(judging: Judging) -> Report:
 
 
 def _accounted(judging: Judging) -> int:
-    """Bytes that belong to something: all that the archive's reader accounted for, or up to the end of the last whole object of a sequence."""
+    """Bytes that belong to something: all that the archive's reader accounted for, or up to the end of the last whole object of a sequence.
+
+    Of a compressed file all or none: the inflater took every byte of it, but which of them hold what is not known.
+    """
     container = judging.container
     if container is None:
         return 0
+    accounted = container.accounted
     if READERS[container.format] is sequence.read:
-        return judging.ends[-1] if judging.ends else 0
-    return container.accounted
+        accounted = judging.ends[-1] if judging.ends else 0
+    if judging.wrappers:
+        return judging.file.size if accounted == judging.source.size else 0
+    return accounted
 
 
 def _digest(judging: Judging) -> str | None:
     if not judging.options.digest:
         return None
     try:
-        return judging.source.sha256()
+        return judging.file.sha256()
     except CheckpointError:
         return None  # the finding that says why is there already
 

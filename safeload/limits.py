@@ -26,6 +26,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     member_bytes: int = 4 * GIB  # bytes of one member that has to be inflated or parsed (stored storages are not bound by it)
     inflated_bytes: int = 8 * GIB  # bytes inflated from one file, all members together
     compression_ratio: int = 200  # inflated bytes per stored byte, counted above 1 MiB; DEFLATE's own limit is 1,032
+    dictionary_bytes: int = 256 * MIB  # memory of one xz, lzma or zstandard dictionary; `xz -9` needs 65 MiB, `zstd --long` 128
     pickle_bytes: int = 1 * GIB  # bytes of one pickle stream
     opcodes: int = 50_000_000  # opcodes of all streams of a file; 20,000 tensors take 640,000
     stack: int = 1_000_000  # objects on the machine's stack at once; pickle.py's own batches hold 1,000

@@ -26,12 +26,13 @@ FileLike = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes
 class ByteSource:
     """Random access to the bytes of one checkpoint, from its first byte to the end of the source.
 
-    `base` is where the checkpoint starts in the underlying file; all offsets given to the methods count from there.
+    `base` is where the checkpoint starts in the underlying file; all offsets given to the methods count from there. A `buffer` that is a bytearray belongs to
+    the source: views are parts of it. One of bytes stays as it is, and views show a copy.
     """
 
     __slots__ = ("_buffer", "_fd", "_map", "_owns_fd", "_whole", "base", "name", "size")
 
-    def __init__(self, *, name: str, size: int, base: int = 0, buffer: bytes | None = None, fd: int = -1, owns_fd: bool = False) -> None:
+    def __init__(self, *, name: str, size: int, base: int = 0, buffer: bytes | bytearray | None = None, fd: int = -1, owns_fd: bool = False) -> None:
         self.name = name
         self.size = size
         self.base = base
@@ -46,7 +47,8 @@ class ByteSource:
         if offset < 0 or length < 0 or offset + length > self.size:
             raise self._short(offset, length)
         if self._buffer is not None:
-            return self._buffer[self.base + offset : self.base + offset + length]
+            start = self.base + offset
+            return self._buffer[start : start + length] if isinstance(self._buffer, bytes) else bytes(memoryview(self._buffer)[start : start + length])
         parts: list[bytes] = []
         position, left = self.base + offset, length
         while left:
@@ -93,7 +95,7 @@ class ByteSource:
             return self._whole._mapping()
         if self._map is None:
             if self._buffer is not None:
-                self._map = bytearray(self._buffer)
+                self._map = self._buffer if isinstance(self._buffer, bytearray) else bytearray(self._buffer)
             else:
                 try:
                     self._map = mmap.mmap(self._fd, self.base + self.size, access=mmap.ACCESS_COPY)
@@ -232,7 +234,7 @@ def _spool(f: IO[bytes], limits: Limits, *, name: str | None = None) -> ByteSour
             raise LimitExceeded(
                 f"{label} gave more than {limits.spool_bytes:,} bytes (limit spool_bytes); save it to a file, a path is mapped and not copied", rule="SL901"
             )
-    return _checked(ByteSource(name=label, size=len(spooled), buffer=bytes(spooled)), limits)
+    return _checked(ByteSource(name=label, size=len(spooled), buffer=spooled), limits)
 
 
 def _checked(source: ByteSource, limits: Limits) -> ByteSource:

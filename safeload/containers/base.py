@@ -45,4 +45,5 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     accounted: int = 0
     byteorder: Literal["little", "big"] = "little"
     findings: tuple[Finding, ...] = ()
+    wrappers: tuple[str, ...] = ()  # the compressions around it, outermost last: `source` holds what was in them
     info: dict[str, str] = {}  # version, format_version, storage_alignment, prefix ...: as text, for people

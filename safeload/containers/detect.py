@@ -7,13 +7,16 @@ no checkpoint (SL003), zips cut short (SL004), and what nothing recognises (SL00
 
 from __future__ import annotations
 
-from safeload.budget import Budget
+from msgspec.structs import replace
+
+from safeload.budget import Budget, exceeded
 from safeload.containers.base import Container, Member
+from safeload.containers.compressed import codec_of, inflate
 from safeload.containers.sniff import HEAD_BYTES, Sniffed, is_legacy, is_tar, sniff
 from safeload.containers.torch_zip import read_torch_zip
 from safeload.containers.zip_end import LOCAL_SIGNATURE, ends_as_zip
 from safeload.containers.zip_names import shown
-from safeload.errors import ContainerError, UnsupportedFormat
+from safeload.errors import CheckpointError, ContainerError, UnsupportedFormat
 from safeload.limits import MIB, Limits
 from safeload.source import ByteSource
 
@@ -24,15 +27,16 @@ FIRST_OPCODES = frozenset(b"(]})FGIJKLMNPSTUVXBCc\x82\x83\x84\x88\x89\x8a\x8b\x8
 """Opcodes that take nothing from the stack or the memo, so that a stream without PROTO can start with them."""
 
 
-def open_container(source: ByteSource, limits: Limits, budget: Budget | None = None) -> Container:
+def open_container(source: ByteSource, limits: Limits, budget: Budget | None = None, *, wrapped: int = 0) -> Container:
     """Take any file apart, or say what it is instead.
 
     1. Nothing, or nothing but zeros.
     2. A zip by its first bytes.
     3. Something that ends as a zip and does not start as one, or starts as a tar and is a zip.
-    4. Something else with a name.
-    5. A legacy file of torch, by its magic number.
-    6. A pickle, as far as its first byte can tell; the machine decides.
+    4. A compressed file: what is in it decides, by the same steps. `wrapped` counts the compressions around.
+    5. Something else with a name.
+    6. A legacy file of torch, by its magic number.
+    7. A pickle, as far as its first byte can tell; the machine decides.
     """
     # 1
     if not source.size:
@@ -53,12 +57,24 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
         start = found.what if found is not None else f"something else ({shown(head[:8])})"
         raise ContainerError(f"the file starts as {start} and ends as a zip archive; readers disagree about which it is", rule="SL120", offset=0)
     # 4
+    codec = codec_of(head)
+    if codec is not None:
+        if wrapped >= limits.container_depth:
+            raise exceeded("container_depth", limits.container_depth, "compressed files stand in each other deeper")
+        inner = inflate(source, codec, limits, budget or Budget(limits))
+        try:
+            container = open_container(inner, limits, budget, wrapped=wrapped + 1)
+        except CheckpointError as error:
+            error.message = f"inside the {codec.name} stream: {error.message}"
+            raise
+        return replace(container, wrappers=(*container.wrappers, codec.name))
+    # 5
     if found is not None:
         raise UnsupportedFormat(_sentence(found), rule=found.rule)
-    # 5
+    # 6
     if is_legacy(head):  # its pickles say where its members are, so a stage above the machine takes it apart
         return Container(format="torch.legacy", source=source, members={})
-    # 6
+    # 7
     if head[0] == PROTO and len(head) > 1 and head[1] > NEWEST_PROTOCOL:
         raise UnsupportedFormat(f"this looks like a pickle of protocol {head[1]}; the newest known is {NEWEST_PROTOCOL}", rule="SL002", offset=1)
     if head[0] != PROTO and head[0] not in FIRST_OPCODES:
@@ -71,7 +87,7 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
 
 def _sentence(found: Sniffed) -> str:
     tail = "" if found.rule == "SL003" else ", and this version does not read it yet"
-    return f"this is {found.what}{tail}: {found.hint}" if not found.what.startswith("compressed") else f"the file is {found.what}: {found.hint}"
+    return f"this is {found.what}{tail}: {found.hint}"
 
 
 def _refuse_zeros(source: ByteSource) -> None:

@@ -35,11 +35,6 @@ SIGNATURES: tuple[tuple[bytes, Sniffed], ...] = (
     (b"\x93NUMPY", Sniffed("a numpy .npy array", "load it with numpy.load(..., allow_pickle=False)")),
     (b"\x89HDF\r\n\x1a\n", Sniffed("an HDF5 file (Keras weights?)", "read it with h5py")),
     (b"GGUF", Sniffed("a GGUF file", "read it with the gguf package")),
-    (b"\x1f\x8b\x08", Sniffed("compressed with gzip", _UNPACK)),
-    (b"\xfd7zXZ\0", Sniffed("compressed with xz", _UNPACK)),
-    (b"]\0\0", Sniffed("compressed with lzma", _UNPACK)),
-    (b"\x28\xb5\x2f\xfd", Sniffed("compressed with zstandard", _UNPACK)),
-    (b"\x04\x22\x4d\x18", Sniffed("compressed with lz4", _UNPACK)),
     (b"7z\xbc\xaf\x27\x1c", Sniffed("a 7z archive", _UNPACK)),
     (b"Rar!\x1a\x07", Sniffed("a RAR archive", _UNPACK)),
     (b"\x89PNG\r\n\x1a\n", Sniffed("a PNG image", "it is no checkpoint", "SL003")),
@@ -49,8 +44,6 @@ SIGNATURES: tuple[tuple[bytes, Sniffed], ...] = (
     (b"PK\5\6", Sniffed("an empty zip archive", "it holds nothing; save the checkpoint again", "SL003")),
 )
 
-_BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")  # a block, or the end of an empty stream; `B` alone is BINBYTES
-_ZLIB = re.compile(rb"x[\x01\x5e\x9c\xda]")
 _MARKUP = re.compile(rb"<(?:!doctype|!--|html|head|body|\?xml|[a-z][a-z0-9:]*[ >/])", re.IGNORECASE)
 _JSON = re.compile(rb"\{\s*[\"}]|\[\s*[\[{\"\]0-9tfn-]")
 _LFS = re.compile(rb"oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,20})\n")
@@ -73,10 +66,6 @@ def sniff(head: bytes, size: int) -> Sniffed | None:
 def _sniff_structure(head: bytes, size: int) -> Sniffed | None:
     if is_tar(head):
         return Sniffed("a tar archive (torch 0.1 wrote such checkpoints)", "unpack it, or save it again with a torch since 1.6")
-    if _BZIP2.match(head):
-        return Sniffed("compressed with bzip2", _UNPACK)
-    if _ZLIB.match(head):
-        return Sniffed("compressed with zlib (joblib?)", _UNPACK)
     if head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= min(SAFETENSORS_HEADER_BYTES, size - 8):
         return Sniffed("a safetensors file", "it holds no pickle; load it with safetensors")
     if head[4:8] in (b"ET12", b"TFL3") and head[2:4] == b"\0\0":  # a flatbuffer: the offset of its root, then the file identifier

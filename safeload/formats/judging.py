@@ -51,14 +51,16 @@ class Judging:
     """
 
     __slots__ = (
-        "broken", "budget", "container", "depth", "ends", "error", "findings", "globals", "graphs", "inflated", "limits", "members", "opcodes",
-        "options", "plans", "policy", "read", "source", "suppressed", "tensor_bytes", "tensors", "used",
+        "broken", "budget", "container", "depth", "ends", "error", "file", "findings", "globals", "graphs", "inflated", "limits", "members", "opcodes",
+        "options", "plans", "policy", "read", "source", "suppressed", "tensor_bytes", "tensors", "used", "wrappers",
     )  # fmt: skip
 
     def __init__(
         self, source: ByteSource, policy: Policy, options: Options, budget: Budget, read: Callable[[Judging], Document | None], *, depth: int = 0
     ) -> None:
-        self.source = source
+        self.file = source  # as it was given
+        self.source = source  # what is read: of a compressed file, what was in it
+        self.wrappers: tuple[str, ...] = ()  # the compressions around it, outermost last
         self.policy = policy
         self.options = options
         self.budget = budget

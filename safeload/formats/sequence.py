@@ -35,7 +35,7 @@ def read(judging: Judging, container: Container) -> Document | None:
         end = start + length
         judging.ends.append(end)
         judging.container = msgspec.structs.replace(judging.container or container, accounted=end)
-        if end == judging.source.size or judging.options.first_only:
+        if end == judging.source.size or (judging.options.first_only and not judging.wrappers):  # a place in inflated bytes is none in the file
             return plan if number == 1 else None
         if number >= MAX_STREAMS:
             raise StreamError(f"more than {MAX_STREAMS:,} pickles follow each other", rule="SL207", offset=end)

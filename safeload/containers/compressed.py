@@ -1,0 +1,198 @@
+"""A compressed file becomes the source of the bytes in it: gzip, zlib, bzip2, xz, lzma, zstandard and lz4, in private memory.
+
+The libraries inflate; this module says how much: bytes are counted while they come out, against `inflated_bytes` and `compression_ratio`, so a bomb costs
+what the budget allows and no more. Streams behind each other are one file, as the tools write and read them. Refuses a stream that is broken or ends early, and
+bytes that belong to no stream (SL117), and dictionaries beyond `dictionary_bytes` (SL901). Every byte is accounted for: the inflater took it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from safeload.budget import Budget, exceeded
+from safeload.containers.inflate import RATIO_FLOOR_BYTES
+from safeload.errors import CheckpointError, ContainerError, UnsupportedFormat
+from safeload.limits import KIB, MIB, Limits
+from safeload.source import ByteSource
+
+CHUNK_BYTES = 256 * KIB  # of the file read at once
+OUTPUT_BYTES = 1 * MIB  # inflated at once, by libraries that can be told so
+ZSTD_INPUT_BYTES = 1 * KIB  # zstandard cannot; a block of 4 bytes gives up to 128 KiB (RFC 8878, 3.1.1.2.4), so this gives 32 MiB at most
+GZIP_WINDOW, ZLIB_WINDOW = 31, 15  # zlib.decompressobj: the largest window, and 16 for a gzip header
+
+
+Started = tuple[Any, type[Exception]]  # an inflater with the interface of `bz2.BZ2Decompressor`, and what it raises for a broken stream
+
+
+class Codec(msgspec.Struct, frozen=True):
+    """One compression: how it is recognised, and what starts an inflater. `joined`: the tools write several streams behind each other as one file."""
+
+    name: str
+    signature: re.Pattern[bytes]
+    start: Callable[[Limits], Started]
+    joined: bool = True
+
+
+class _Zlib:
+    """zlib's own object, with the interface that `bz2` gave to theirs."""
+
+    def __init__(self, inflater: Any) -> None:
+        self._inflater = inflater
+        self._left = b""
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._inflater.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._left
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._inflater.unused_data)
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        part = self._inflater.decompress(self._left + data, max_length)
+        self._left = self._inflater.unconsumed_tail
+        return bytes(part)
+
+
+class _Zstd:
+    """zstandard's object gives all that its input holds at once; what bounds it is how little it gets (`ZSTD_INPUT_BYTES`)."""
+
+    def __init__(self, inflater: Any) -> None:
+        self._inflater = inflater
+        self._left = memoryview(b"")
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._inflater.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._left
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._inflater.unused_data) + bytes(self._left)
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        left = memoryview(data) if data else self._left
+        self._left = left[ZSTD_INPUT_BYTES:]
+        return bytes(self._inflater.decompress(left[:ZSTD_INPUT_BYTES]))
+
+
+def _zlib(window: int) -> Callable[[Limits], Started]:
+    def start(limits: Limits) -> Started:
+        import zlib
+
+        return _Zlib(zlib.decompressobj(window)), zlib.error
+
+    return start
+
+
+def _bz2(limits: Limits) -> Started:
+    import bz2
+
+    return bz2.BZ2Decompressor(), OSError
+
+
+def _lzma(*, alone: bool) -> Callable[[Limits], Started]:
+    def start(limits: Limits) -> Started:
+        import lzma
+
+        return lzma.LZMADecompressor(lzma.FORMAT_ALONE if alone else lzma.FORMAT_XZ, memlimit=limits.dictionary_bytes), lzma.LZMAError
+
+    return start
+
+
+def _zstd(limits: Limits) -> Started:
+    try:
+        import zstandard
+    except ImportError:
+        raise _missing("zstandard", "zstd") from None
+    return _Zstd(zstandard.ZstdDecompressor(max_window_size=limits.dictionary_bytes).decompressobj()), zstandard.ZstdError
+
+
+def _lz4(limits: Limits) -> Started:
+    try:
+        import lz4.frame
+    except ImportError:
+        raise _missing("lz4", "lz4") from None
+    return lz4.frame.LZ4FrameDecompressor(), RuntimeError
+
+
+def _missing(name: str, extra: str) -> UnsupportedFormat:
+    return UnsupportedFormat(f"the file is compressed with {name}, which needs a library: pip install 'safeload[{extra}]'", rule="SL002")
+
+
+CODECS: tuple[Codec, ...] = (
+    Codec("gzip", re.compile(rb"\x1f\x8b\x08"), _zlib(GZIP_WINDOW)),
+    Codec("xz", re.compile(rb"\xfd7zXZ\0"), _lzma(alone=False)),
+    # `]` opens pickles too, but a zero byte is no opcode: properties of 3/0/2, a dictionary of a multiple of 64 KiB
+    Codec("lzma", re.compile(rb"]\0\0"), _lzma(alone=True), joined=False),
+    # `B` is BINBYTES: a block, or the end of an empty stream, has to follow
+    Codec("bzip2", re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), _bz2),
+    # deflate with a window of 32 KiB, and the four levels that make the two bytes a multiple of 31 (RFC 1950)
+    Codec("zlib", re.compile(rb"x[\x01\x5e\x9c\xda]"), _zlib(ZLIB_WINDOW), joined=False),
+    Codec("zstd", re.compile(rb"\x28\xb5\x2f\xfd"), _zstd),
+    Codec("lz4", re.compile(rb"\x04\x22\x4d\x18"), _lz4),
+)
+"""In the order in which they are asked. No signature is the start of a pickle that any unpickler takes."""
+
+
+def codec_of(head: bytes) -> Codec | None:
+    """The codec whose stream begins with these bytes."""
+    return next((codec for codec in CODECS if codec.signature.match(head)), None)
+
+
+def inflate(source: ByteSource, codec: Codec, limits: Limits, budget: Budget) -> ByteSource:
+    """All that the file holds, inflated: a source of its own, under the same name."""
+    out = bytearray()
+    position = 0
+    while position < source.size:
+        if position and not codec.joined:
+            raise ContainerError(f"{source.size - position:,} bytes follow the {codec.name} stream", rule="SL117", offset=position)
+        position = _stream(source, codec, position, out, limits, budget)
+    return ByteSource(name=source.name, size=len(out), buffer=out)
+
+
+def _stream(source: ByteSource, codec: Codec, position: int, out: bytearray, limits: Limits, budget: Budget) -> int:
+    """Inflate the one stream that begins at `position` into `out`; returns where it ends."""
+    start = position
+    inflater, failure = codec.start(limits)
+    while not inflater.eof:
+        chunk = b""
+        if inflater.needs_input and position < source.size:
+            chunk = source.read(position, min(CHUNK_BYTES, source.size - position))
+            position += len(chunk)
+        try:
+            part = inflater.decompress(chunk, OUTPUT_BYTES)
+        except failure as error:
+            raise _broken(codec, str(error), start, limits) from None
+        if not part and not chunk and inflater.needs_input and not inflater.eof:
+            raise ContainerError(f"the {codec.name} stream does not end: the file is cut short, it holds {source.size:,} bytes", rule="SL004", offset=start)
+        out += part
+        _spend(len(part), len(out), position, limits, budget)
+    return position - len(inflater.unused_data or b"")
+
+
+def _spend(fresh: int, total: int, consumed: int, limits: Limits, budget: Budget) -> None:
+    """Count what came out, before more does."""
+    budget.inflated_bytes += fresh
+    if budget.inflated_bytes > limits.inflated_bytes:
+        raise exceeded("inflated_bytes", limits.inflated_bytes, f"the file inflates to {budget.inflated_bytes:,} bytes and more, beyond")
+    if total > RATIO_FLOOR_BYTES and total > consumed * limits.compression_ratio:
+        raise exceeded("compression_ratio", limits.compression_ratio, f"{consumed:,} bytes inflate to {total:,} and more, a higher ratio")
+    budget.check_time()
+
+
+def _broken(codec: Codec, why: str, start: int, limits: Limits) -> CheckpointError:
+    if "memory" in why.lower():  # so xz and zstandard name a dictionary beyond the limit that they were given
+        return exceeded("dictionary_bytes", limits.dictionary_bytes, f"the {codec.name} stream wants a larger dictionary", None, start)
+    return ContainerError(f"the {codec.name} stream is broken: {why[:100]}", rule="SL117", offset=start)

@@ -52,6 +52,8 @@ RULES: tuple[Rule, ...] = (
     Rule("SL121", "torch-record", "error", "A record of the archive (version, byteorder, ...) has a value that torch never writes."),
     Rule("SL122", "unknown-member", "error", "A member that no torch release writes and that nothing refers to."),
     Rule("SL123", "unreferenced-storage", "note", "A storage that no tensor refers to."),
+    Rule("SL130", "npy-header", "error", "The header or the length of a .npy file is none that numpy writes."),
+    Rule("SL131", "joblib-array", "error", "The raw bytes of an array between the opcodes are not where or what joblib writes."),
     Rule("SL201", "malformed-stream", "error", "The pickle stream breaks its own grammar."),
     Rule("SL202", "truncated-stream", "error", "The pickle stream ends inside an opcode or before STOP."),
     Rule("SL203", "refused-opcode", "error", "An opcode that takes its meaning from outside the file: EXT*, out-of-band buffers."),
@@ -127,7 +129,7 @@ class GlobalUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One member of the container: `role` is pickle, storage, record, directory or unknown."""
+    """One member of the container: `role` is pickle, storage, record, directory, file or unknown."""
 
     name: str
     role: str

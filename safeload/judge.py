@@ -22,7 +22,7 @@ from safeload.containers.base import STORED, Container
 from safeload.containers.detect import open_container
 from safeload.errors import CheckpointError
 from safeload.findings import Finding, GlobalUse, Report, Verdict, verdict_of_error
-from safeload.formats import archive, sequence
+from safeload.formats import archive, npy, npz, sequence
 from safeload.formats.judging import Judging, Options, Verify
 from safeload.limits import Limits
 from safeload.machine.nodes import ObjectGraph
@@ -37,8 +37,11 @@ CRC_CHUNK_BYTES = 1 << 20
 READERS: dict[str, Callable[[Judging, Container], Document | None]] = {
     "torch.zip": archive.read_torch_zip,
     "zip": archive.read_plain_zip,
+    "npy": npy.read,
+    "npz": npz.read,
     "torch.legacy": sequence.read,
     "pickle": sequence.read,
+    "joblib": sequence.read,  # a pickle until an array shows up in it
 }
 """What `open_container` calls the format, and who makes a document of it."""
 
@@ -82,9 +85,9 @@ def read_document(judging: Judging) -> Document | None:
         container = judging.container = open_container(judging.file, judging.limits, judging.budget)
         judging.source, judging.wrappers = container.source, container.wrappers
         judging.findings.extend(container.findings)
-        _check_format(judging, container.format)
         # 3, 4, 5
         document = READERS[container.format](judging, container)
+        _check_format(judging, judging.container.format)
         _read_storages(judging, judging.container)
     except CheckpointError as error:
         judging.stopped(error)

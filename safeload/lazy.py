@@ -6,7 +6,7 @@ the keys. Payloads are mapped, so `get_slice(name)[:10]` touches the pages of te
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -134,7 +134,7 @@ class Checkpoint:
     def _lazy(self, document: Document, name: str) -> Any:
         """The value of a document with a `LazyTensor` for each array."""
         if isinstance(document, Group):
-            return {key: self._lazy(part, f"{name}{key}{NESTED}") for key, part in document.parts.items()}
+            return OrderedDict((key, self._lazy(part, f"{name}{key}{NESTED}")) for key, part in document.parts.items())
         part = LazyPart(document, name, self._budget, self._restore)
         self._parts.append(part)
         if isinstance(document, Plan):
@@ -243,7 +243,7 @@ def _array_info(name: str, record: ArrayRecord, part: LazyPart, start: int | Non
         strides=tuple(steps if record.fortran else reversed(steps)),
         storage_offset=0,
         nbytes=nbytes,
-        storage=part.name + name,
+        storage=name,
         storage_nbytes=nbytes,
         location="cpu",
         file_offset=start + record.extent.offset if start is not None and record.extent is not None else None,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from safeload.findings import Finding
 from safeload.source import ByteSource
 
-Role = Literal["pickle", "storage", "record", "directory", "unknown"]
+Role = Literal["pickle", "storage", "record", "directory", "file", "unknown"]  # a file has members of its own, read one stage later
 STORED = 0
 DEFLATED = 8
 
@@ -46,4 +46,5 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     byteorder: Literal["little", "big"] = "little"
     findings: tuple[Finding, ...] = ()
     wrappers: tuple[str, ...] = ()  # the compressions around it, outermost last: `source` holds what was in them
+    detail: Any = None  # what the format's own reader needs beside the members: a parsed header
     info: dict[str, str] = {}  # version, format_version, storage_alignment, prefix ...: as text, for people

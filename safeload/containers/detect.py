@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from safeload.budget import Budget, exceeded
+from safeload.containers import npy
 from safeload.containers.base import Container, Member
 from safeload.containers.compressed import codec_of, inflate
 from safeload.containers.sniff import HEAD_BYTES, Sniffed, is_legacy, is_tar, sniff
@@ -34,9 +35,10 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
     2. A zip by its first bytes.
     3. Something that ends as a zip and does not start as one, or starts as a tar and is a zip.
     4. A compressed file: what is in it decides, by the same steps. `wrapped` counts the compressions around.
-    5. Something else with a name.
-    6. A legacy file of torch, by its magic number.
-    7. A pickle, as far as its first byte can tell; the machine decides.
+    5. Another format that is read, by its signature.
+    6. Something else with a name.
+    7. A legacy file of torch, by its magic number.
+    8. A pickle, as far as its first byte can tell; the machine decides.
     """
     # 1
     if not source.size:
@@ -69,12 +71,15 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
             raise
         return replace(container, wrappers=(*container.wrappers, codec.name))
     # 5
+    if head.startswith(npy.MAGIC):
+        return npy.read_npy(source)
+    # 6
     if found is not None:
         raise UnsupportedFormat(_sentence(found), rule=found.rule)
-    # 6
+    # 7
     if is_legacy(head):  # its pickles say where its members are, so a stage above the machine takes it apart
         return Container(format="torch.legacy", source=source, members={})
-    # 7
+    # 8
     if head[0] == PROTO and len(head) > 1 and head[1] > NEWEST_PROTOCOL:
         raise UnsupportedFormat(f"this looks like a pickle of protocol {head[1]}; the newest known is {NEWEST_PROTOCOL}", rule="SL002", offset=1)
     if head[0] != PROTO and head[0] not in FIRST_OPCODES:

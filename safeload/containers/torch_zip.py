@@ -20,7 +20,7 @@ from safeload.containers.base import Container, Member, Role
 from safeload.containers.torch_records import GRAMMAR, read_record
 from safeload.containers.zip_directory import read_zip
 from safeload.containers.zip_end import LOCAL_SIGNATURE
-from safeload.containers.zip_kinds import other_zip
+from safeload.containers.zip_kinds import is_npz, other_zip
 from safeload.containers.zip_names import shown
 from safeload.errors import ContainerError, UnsupportedFormat
 from safeload.findings import Finding
@@ -47,6 +47,9 @@ def read_torch_zip(source: ByteSource, limits: Limits, budget: Budget | None = N
         raise ContainerError("a torch zip starts with the bytes PK\\x03\\x04", rule="SL101", offset=0)
     directory = read_zip(source, limits)
     # 2
+    if is_npz(directory.members):
+        arrays = {name: replace(member, role="file") for name, member in directory.members.items()}
+        return Container(format="npz", source=source, members=arrays, accounted=directory.accounted)
     folder = _first_folder(directory.members)
     if not folder or (folder + PICKLE not in directory.members and folder + VERSIONS[0] not in directory.members):
         return _plain_zip(source, directory.members, directory.accounted)

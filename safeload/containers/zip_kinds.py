@@ -5,7 +5,7 @@ One visible table, asked in order. What it names is recognised and not read by t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 Names = frozenset[str]
 
@@ -14,8 +14,13 @@ def _any_starts(prefix: str) -> Callable[[Names], bool]:
     return lambda names: any(name.startswith(prefix) for name in names)
 
 
-def _is_npz(names: Names) -> bool:
-    return bool(names) and all(name.endswith(".npy") for name in names)
+NPY_SUFFIX = ".npy"
+
+
+def is_npz(names: Iterable[str]) -> bool:
+    """Are these the members of a numpy .npz archive: nothing but .npy files?"""
+    names = list(names)
+    return bool(names) and all(name.endswith(NPY_SUFFIX) for name in names)
 
 
 PACKAGE_RECORDS = {".data/extern_modules", ".data/python_version"}  # the first by every release, the second since 1.10
@@ -34,7 +39,6 @@ OUTSIDE: tuple[tuple[str, str, Callable[[Names], bool]], ...] = (
     ("a Stable-Baselines3 archive", "extract its .pth members and open those", lambda names: "_stable_baselines3_version" in names),
     ("a TorchServe model archive (.mar)", "extract its .pt member and open that", _any_starts("MAR-INF/")),
     ("a Keras archive (.keras)", "load it with Keras", lambda names: "model.weights.h5" in names),
-    ("a numpy .npz archive", "load it with numpy.load(..., allow_pickle=False)", _is_npz),
 )
 """The same for all names as they stand."""
 

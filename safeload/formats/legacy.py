@@ -21,6 +21,7 @@ import msgspec
 from safeload.budget import Budget, exceeded
 from safeload.containers.base import Container, Member
 from safeload.errors import CheckpointError, ContainerError, StreamError
+from safeload.formats.joblib import Arrays
 from safeload.machine.interpret import interpret
 from safeload.machine.nodes import Global, ObjectGraph, PersistentId
 from safeload.source import ByteSource
@@ -75,7 +76,7 @@ def read_sequential(window: Window) -> Sequential:
 class Window:
     """The part of a file that was read so far; it grows until each pickle ends inside, so payloads of gigabytes behind them are not read."""
 
-    __slots__ = ("budget", "data", "encoding", "errors", "member", "position", "source")
+    __slots__ = ("budget", "data", "encoding", "errors", "member", "objects", "position", "reach", "source")
 
     def __init__(self, source: ByteSource, budget: Budget, member: str | None, encoding: str, errors: str, first: int = FIRST_WINDOW_BYTES) -> None:
         self.source = source
@@ -85,24 +86,47 @@ class Window:
         self.errors = errors
         self.position = 0
         self.data = source.read(0, min(source.size, first))
+        self.reach = len(self.data)  # how far the last reading got
+        self.objects: list[tuple[str, bytes, ObjectGraph]] = []  # pickles inside the last stream that was read: where, their bytes, what they mean
 
     def stream(self) -> ObjectGraph:
         """The next pickle. A pickle that the window cuts is read again from its start in a larger one: only its last reading counts."""
+        return self.interleaved()[0]
+
+    def interleaved(self) -> tuple[ObjectGraph, Arrays]:
+        """The next pickle, and the arrays that joblib wrote between its opcodes; their bytes are stepped over, and not read."""
         limit = self.budget.limits.pickle_bytes
         while True:
             opcodes = self.budget.opcodes
+            arrays = Arrays(self)
+            self.objects = arrays.objects
+            self.reach = len(self.data)
             try:
-                graph = interpret(self.data, budget=self.budget, start=self.position, member=self.member, encoding=self.encoding, errors=self.errors)
+                graph = interpret(
+                    self.data,
+                    budget=self.budget,
+                    start=self.position,
+                    member=self.member,
+                    encoding=self.encoding,
+                    errors=self.errors,
+                    interleaved=arrays,
+                )
             except CheckpointError as error:
-                if error.rule != "SL202" or len(self.data) == self.source.size or len(self.data) - self.position > limit:
+                if error.rule != "SL202" or self.reach == self.source.size or len(self.data) - self.position > limit:
                     raise
                 self.budget.opcodes = opcodes
                 self.data = self.source.read(0, min(self.source.size, len(self.data) * WINDOW_GROWTH, self.position + limit + 1))
             else:
-                if graph.end - self.position > limit:
+                if graph.end - self.position - arrays.raw_bytes > limit:
                     raise exceeded("pickle_bytes", limit, "a pickle is longer", self.member, self.position)
                 self.position = graph.end
-                return graph
+                return graph, arrays
+
+    def resumed(self, position: int) -> bytes:
+        """The bytes of the stream from a place behind the window on, as many as the window holds."""
+        data = self.source.read(position, min(self.source.size - position, len(self.data)))
+        self.reach = position + len(data)
+        return data
 
 
 def _key_list(graph: ObjectGraph) -> list[str]:

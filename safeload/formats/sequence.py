@@ -11,12 +11,16 @@ import msgspec
 from safeload.containers.base import Container
 from safeload.containers.sniff import HEAD_BYTES, is_legacy
 from safeload.errors import CheckpointError, StreamError
-from safeload.formats.judging import Judging
+from safeload.formats.joblib import Arrays, importable
+from safeload.formats.judging import NESTED, Judging
 from safeload.formats.legacy import FIRST_WINDOW_BYTES, LATER_WINDOW_BYTES, Window, read_sequential
+from safeload.machine.interpret import interpret
 from safeload.machine.nodes import ObjectGraph
+from safeload.policy.vetted import External
 from safeload.source import ByteSource
 from safeload.storage.records import Document, Plan
 
+AS_PICKLE = "as a plain pickle"
 MAX_STREAMS = 10_000  # pickles and saves behind each other in one file
 
 
@@ -51,11 +55,44 @@ def _object(judging: Judging, container: Container, part: ByteSource, member: st
             if not member:
                 judging.container = save.container
             return judging.judged(save.container, member or "", window.data, save.graph), save.end
-        graph = window.stream()
+        graph, arrays = window.interleaved()
     except CheckpointError as error:
         judging.note_partial(member or "", window.data, error)
+        _judge_objects(judging, window)
         raise
-    return judging.judged(container, member or "", window.data, graph), graph.end
+    if not arrays.extents and not arrays.objects:
+        return judging.judged(container, member or "", window.data, graph), graph.end
+    return _joblib(judging, container, window, graph, arrays), graph.end
+
+
+def _joblib(judging: Judging, container: Container, window: Window, graph: ObjectGraph, arrays: Arrays) -> Plan | None:
+    """A pickle with joblib's arrays in it. A plain unpickler reads on where an array begins, so what it would find there is judged as well."""
+    members = {member.name: member for member in arrays.extents.values()}
+    container = msgspec.structs.replace(container, format="joblib", source=window.source, members={**container.members, **members})
+    if not window.member:
+        judging.container = container
+    _judge_objects(judging, window)
+    _second_reading(judging, window, graph)
+    return judging.judged(container, window.member or "", window.data, graph, external=External(extents=arrays.extents))
+
+
+def _judge_objects(judging: Judging, window: Window) -> None:
+    """The pickles that stand for arrays of Python objects, or what was read of them."""
+    prefix = f"{window.member}{NESTED}" if window.member else ""
+    for name, data, nested in window.objects:
+        judging.vetted_only(prefix + name, data, nested)
+
+
+def _second_reading(judging: Judging, window: Window, graph: ObjectGraph) -> None:
+    """What a plain unpickler would make of the file. Numbers are seldom opcodes: it breaks off at once, unless somebody wrote a payload there."""
+    try:
+        interpret(window.data, budget=judging.budget, member=window.member, encoding="latin1")
+    except CheckpointError as error:
+        partial = error.partial
+    else:
+        return  # without any array in it: both readings are one
+    if isinstance(partial, ObjectGraph) and importable(partial.globals.keys() - graph.globals.keys()):
+        judging.vetted_only(f"{window.member or ''}{AS_PICKLE}", window.data, partial)
 
 
 def _has_globals(partial: object) -> bool:

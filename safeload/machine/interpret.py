@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from struct import Struct
 from struct import error as struct_error
-from typing import Any
+from typing import Any, Protocol
 
 from safeload.budget import Budget, exceeded
 from safeload.collector import Paused
@@ -52,7 +52,26 @@ BYTEARRAY8, NEXT_BUFFER, READONLY_BUFFER = range(0x96, 0x99)
 REFUSED = {EXT1: "EXT1", EXT2: "EXT2", EXT4: "EXT4", NEXT_BUFFER: "NEXT_BUFFER", READONLY_BUFFER: "READONLY_BUFFER"}
 
 
-def interpret(data: bytes, *, budget: Budget, start: int = 0, member: str | None = None, encoding: str = "utf-8", errors: str = "strict") -> ObjectGraph:
+class Interleaved(Protocol):
+    """Who knows of bytes between the opcodes: joblib writes the elements of an array behind the state of a wrapper object."""
+
+    def behind(self, node: Call, state: Any, position: int) -> int | None:
+        """Where the stream goes on, if raw bytes begin at `position`, behind the BUILD that gives `state` to `node`; None if none do."""
+
+    def resume(self, position: int) -> bytes:
+        """The stream's bytes from `position` on, as many as are at hand: for a place that lies behind the buffer."""
+
+
+def interpret(
+    data: bytes,
+    *,
+    budget: Budget,
+    start: int = 0,
+    member: str | None = None,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    interleaved: Interleaved | None = None,
+) -> ObjectGraph:
     """Interpret the stream that begins at `data[start]`, up to and including its STOP.
 
     `data` must be private memory: it is judged here and never read again. `encoding` and `errors` decode the 8-bit strings of Python 2
@@ -62,6 +81,7 @@ def interpret(data: bytes, *, budget: Budget, start: int = 0, member: str | None
     graph up to there.
     """
     machine = _Machine(data, budget, member, encoding, errors)
+    machine.interleaved = interleaved
     with Paused():
         try:
             return machine.run(start)
@@ -80,6 +100,7 @@ class _Machine:
         "encoding",
         "errors",
         "globals",
+        "interleaved",
         "key_counts",
         "log",
         "marks",
@@ -87,6 +108,7 @@ class _Machine:
         "memo",
         "mentions",
         "protocol",
+        "shift",
         "start",
         "undecodable",
     )
@@ -107,9 +129,11 @@ class _Machine:
         self.undecodable: StreamError | None = None
         self.protocol = 0
         self.start = 0
+        self.shift = 0  # where `data` begins, in the offsets of the stream: not 0 only behind interleaved bytes
+        self.interleaved: Interleaved | None = None
 
     def run(self, start: int) -> ObjectGraph:  # noqa: PLR0912, PLR0915 - one fused loop is the design: a call per opcode would cost a factor of two
-        """The loop. `data` and `i` are the current frame and the place in it, `base + i` the place in the stream's buffer."""
+        """The loop. `data` and `i` are the current frame, or outside of frames the buffer, and the place in it; `base + i` is the place in the stream."""
         data, base, i, at = self.data, 0, start, start
         self.start = start
         memo, log, marks = self.memo, self.log, self.marks
@@ -125,9 +149,9 @@ class _Machine:
                     try:
                         op = data[i]
                     except IndexError:
-                        if not base:
-                            raise self._error("the stream ends before STOP", at, "SL202") from None
-                        data, base, i = self.data, 0, base + i  # the frame is used up exactly: go on behind it
+                        if data is self.data:
+                            raise self._error("the stream ends before STOP", base + at, "SL202") from None
+                        data, base, i = self.data, self.shift, base + i - self.shift  # the frame is used up exactly: go on behind it
                         ended_frames += 1
                         continue
                     i += 1
@@ -145,14 +169,14 @@ class _Machine:
                     elif op == SHORT_BINUNICODE:
                         end = i + 1 + data[i]
                         if end > len(data):
-                            raise self._cut(base + at, end - len(data), base)
+                            raise self._cut(base + at, end - len(data), data)
                         append(str(data[i + 1 : end], "utf-8", "surrogatepass"))
                         i = end
                     elif op == BINUNICODE:
                         (size,) = _uint4(data, i)
                         end = i + 4 + size
                         if end > len(data):
-                            raise self._cut(base + at, end - len(data), base)
+                            raise self._cut(base + at, end - len(data), data)
                         if size > self.budget.limits.literal_bytes:
                             raise self._too_long(size, base + at)
                         append(str(data[i + 4 : end], "utf-8", "surrogatepass"))
@@ -232,18 +256,20 @@ class _Machine:
                     elif op == BUILD:
                         state = pop()
                         self._build(stack[-1], state, base + at)
+                        if self.interleaved is not None:
+                            data, base, i = self._behind_build(stack[-1], state, data, base, i)
                     elif op == TUPLE3:
                         last = pop()
                         middle = pop()
                         stack[-1] = (stack[-1], middle, last)
                     elif op == FRAME:
-                        if base:
+                        if data is not self.data:
                             raise self._error("a frame begins before the one around it is used up", base + at, "SL204")
                         data, base, i = self._enter_frame(i, at)
                     elif op == STOP:
                         break
                     else:
-                        stack, i = self.rare(op, data, i, stack, base + at, base)
+                        stack, i = self.rare(op, data, i, stack, base + at)
                         append = stack.append
                         pop = stack.pop
                 else:
@@ -259,12 +285,12 @@ class _Machine:
         except RecursionError:  # two equal keys are compared item by item, and the caller may stand deep already
             raise self._error("a dict key or set item is too deep to compare", base + at, "SL205") from None
         except struct_error:
-            raise self._cut(base + at, 1, base) from None
+            raise self._cut(base + at, 1, data) from None
         except UnicodeDecodeError as error:
             raise self._error(f"a string is not {error.encoding}: {error.reason}", base + at, "SL201") from None
         if stack or marks:
             raise self._error("objects are left on the stack at STOP", base + at, "SL201")
-        if base and i != len(data):
+        if data is not self.data and i != len(data):
             raise self._error("STOP stands before the end of its frame", base + at, "SL204")
         return self._finish(root, done + step + 1 - ended_frames, base + i)
 
@@ -335,6 +361,17 @@ class _Machine:
             raise self._error(f"BUILD on a {type(target).__name__}, which takes no state", at, "SL201")
         self.log.append(Build(len(self.log), at, target, state))
 
+    def _behind_build(self, target: Any, state: Any, data: bytes, base: int, i: int) -> tuple[bytes, int, int]:
+        """Step over the raw bytes that follow a state, where any do. A frame may not hold them: the opcodes in front of them have used it up."""
+        end = self.interleaved.behind(target, state, base + i) if self.interleaved is not None and type(target) is Call else None
+        if end is None:
+            return data, base, i
+        if data is not self.data and i != len(data):
+            raise self._error("raw bytes begin inside a frame", base + i, "SL204")
+        if end > self.shift + len(self.data) and self.interleaved is not None:
+            self.data, self.shift = self.interleaved.resume(end), end
+        return self.data, self.shift, end - self.shift
+
     # ---- lookups and calls ------------------------------------------------------------------------------------------------------------
 
     def _global(self, module: str, name: str, at: int) -> Global:
@@ -360,16 +397,17 @@ class _Machine:
 
     # ---- the rare opcodes -------------------------------------------------------------------------------------------------------------
 
-    def rare(self, op: int, data: bytes, i: int, stack: list[Any], at: int, base: int) -> tuple[list[Any], int]:
+    def rare(self, op: int, data: bytes, i: int, stack: list[Any], at: int) -> tuple[list[Any], int]:
         """One opcode that the loop does not hold. Returns the stack (a mark may have changed it) and where the next opcode starts."""
         if op in _LITERALS:
-            return stack, self._literal(op, data, i, stack, at, base)
+            return stack, self._literal(op, data, i, stack, at)
         if op in _MARKED:
-            return self._marked(op, data, i, stack, at, base)
+            return self._marked(op, data, i, stack, at)
+        framed = data is not self.data
         member, limits = self.member, self.budget.limits
         if op == GLOBAL:
-            module, i = text.line(data, i, member, at, framed=base > 0)
-            name, i = text.line(data, i, member, at, framed=base > 0)
+            module, i = text.line(data, i, member, at, framed=framed)
+            name, i = text.line(data, i, member, at, framed=framed)
             stack.append(self._global(text.name(module, limits, member, at), text.name(name, limits, member, at), at))
         elif op == STACK_GLOBAL:
             qualname, modname = stack.pop(), stack.pop()
@@ -385,13 +423,13 @@ class _Machine:
             kwargs, args = stack.pop(), stack.pop()
             stack[-1] = self._call("newobj_ex", stack[-1], args, kwargs, at)
         elif op == PERSID:
-            pid, i = text.line(data, i, member, at, framed=base > 0)
+            pid, i = text.line(data, i, member, at, framed=framed)
             spelled = self._spelled_id(_ascii(pid, self, at), at)
             node = PersistentId(len(self.log), at, spelled)
             self.log.append(node)
             stack.append(node)
         elif op in (GET, PUT):
-            index, i = text.line(data, i, member, at, framed=base > 0)
+            index, i = text.line(data, i, member, at, framed=framed)
             key = text.memo_index(index, limits, member, at)
             if op == GET:
                 stack.append(self.memo[key])
@@ -421,13 +459,13 @@ class _Machine:
         view = (match["view"], int(match["offset"]), int(match["length"])) if match["view"] is not None else None
         return ("storage", cls, match["key"], match["location"], int(match["numel"]), view)
 
-    def _marked(self, op: int, data: bytes, i: int, stack: list[Any], at: int, base: int) -> tuple[list[Any], int]:
+    def _marked(self, op: int, data: bytes, i: int, stack: list[Any], at: int) -> tuple[list[Any], int]:
         """The rare opcodes that take all objects above the last MARK."""
         func: Global | None = None
         if op == INST:  # its name first, so that a stream that breaks right here has still named it
-            member, limits = self.member, self.budget.limits
-            module, i = text.line(data, i, member, at, framed=base > 0)
-            name, i = text.line(data, i, member, at, framed=base > 0)
+            member, limits, framed = self.member, self.budget.limits, data is not self.data
+            module, i = text.line(data, i, member, at, framed=framed)
+            name, i = text.line(data, i, member, at, framed=framed)
             if not (module.isascii() and name.isascii()):
                 raise self._error("the name of INST is not ASCII", at, "SL201")
             func = self._global(text.name(module, limits, member, at), text.name(name, limits, member, at), at)
@@ -451,7 +489,7 @@ class _Machine:
         # POP_MARK: the objects are gone, and so is the mark
         return stack, i
 
-    def _literal(self, op: int, data: bytes, i: int, stack: list[Any], at: int, base: int) -> int:
+    def _literal(self, op: int, data: bytes, i: int, stack: list[Any], at: int) -> int:
         """The rare opcodes that push one literal. Returns where the next opcode starts."""
         member, limits = self.member, self.budget.limits
         if op in _COUNTED:
@@ -462,7 +500,7 @@ class _Machine:
             if size < 0:
                 raise self._error("a length is negative", at, "SL201")
             if end > len(data):
-                raise self._cut(at, end - len(data), base)
+                raise self._cut(at, end - len(data), data)
             if size > limits.literal_bytes:
                 raise self._too_long(size, at)
             stack.append(self._counted(op, data[start:end], at))
@@ -470,7 +508,7 @@ class _Machine:
         if op == EMPTY_SET:
             stack.append(set())
             return i
-        content, i = text.line(data, i, member, at, framed=base > 0)
+        content, i = text.line(data, i, member, at, framed=data is not self.data)
         if op == INT:
             stack.append({b"00": False, b"01": True}[content] if content in (b"00", b"01") else text.integer(content, limits, member, at))
         elif op == LONG:
@@ -520,10 +558,10 @@ class _Machine:
         (size,) = _uint8(self.data, i)
         start = i + 8
         if start + size > len(self.data):
-            raise self._error(f"a frame of {size:,} bytes is longer than what is left of the stream", at, "SL202")
+            raise self._error(f"a frame of {size:,} bytes is longer than what is left of the stream", self.shift + at, "SL202")
         if not size:
-            return self.data, 0, start
-        return self.data[start : start + size], start, 0
+            return self.data, self.shift, start
+        return self.data[start : start + size], self.shift + start, 0
 
     # ---- budget and errors ------------------------------------------------------------------------------------------------------------
 
@@ -541,8 +579,8 @@ class _Machine:
     def _error(self, message: str, at: int, rule: str) -> StreamError:
         return StreamError(message, rule=rule, member=self.member, offset=at)
 
-    def _cut(self, at: int, missing: int, base: int) -> StreamError:
-        if base:
+    def _cut(self, at: int, missing: int, data: bytes) -> StreamError:
+        if data is not self.data:
             return self._error("an argument crosses the end of its frame", at, "SL204")
         return self._error(f"the stream ends inside an argument; at least {missing:,} more byte{'s' * (missing > 1)} would be needed", at, "SL202")
 
@@ -551,7 +589,7 @@ class _Machine:
 
     def _underflow(self, data: bytes, i: int, base: int, at: int) -> StreamError:
         if i >= len(data) and data[at] in _ONE_BYTE_ARGUMENT:
-            return self._cut(base + at, 1, base)
+            return self._cut(base + at, 1, data)
         return self._error("an opcode takes more objects than the stack holds", base + at, "SL201")
 
     def _bad_call(self, func: Any, args: Any, at: int) -> StreamError:

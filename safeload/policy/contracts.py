@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from safeload.machine.nodes import NODE_TYPES
+from safeload.machine.nodes import NODE_TYPES, Global
 from safeload.policy import literals
 from safeload.policy.model import Use
 from safeload.policy.shapes import MAX_SHAPE_LENGTH, Kinds, Signature, parse_signature
@@ -37,6 +37,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     state: StateCheck | None = None
     items: frozenset[str] = frozenset()
     check: Callable[[tuple[Any, ...], Kinds], str | None] | None = None  # what the signature cannot say
+    external: str | None = None  # why a call that no other part of the file explains (`External`) is refused; None: the call says all
     copies: bool = False  # copies a plain container that it is given, so that container must not change afterwards (SL206)
 
 
@@ -123,6 +124,25 @@ def _is_dtype(value: Any, kinds: Kinds) -> bool:
 
 def _dims(value: Any) -> bool:
     return type(value) is int or (type(value) is tuple and len(value) <= MAX_SHAPE_LENGTH and all(type(item) is int for item in value))
+
+
+def joblib_state(state: Any, kinds: Kinds) -> str | None:
+    """`{subclass, shape, order, dtype, allow_mmap[, numpy_array_alignment_bytes]}` of joblib's NumpyArrayWrapper. Subclasses of ndarray are not built."""
+    if type(state) is not dict or not JOBLIB_KEYS <= set(state) <= JOBLIB_KEYS | {"numpy_array_alignment_bytes"}:
+        return "the state of a wrapper is subclass, shape, order, dtype and allow_mmap"
+    subclass, dtype, alignment = state["subclass"], state["dtype"], state.get("numpy_array_alignment_bytes")
+    if type(subclass) is not Global or kinds.canonical(subclass) != "numpy.ndarray":
+        return "the class of the array is not numpy.ndarray"
+    if type(dtype) not in NODE_TYPES or kinds.kind(dtype) not in ("numpy-dtype", "numpy-dtype-class"):
+        return "the dtype of an array is a numpy.dtype"
+    if type(state["shape"]) is not tuple or not _dims(state["shape"]) or state["order"] not in ("C", "F") or type(state["order"]) is not str:
+        return "the shape of an array is a tuple of ints, and its order C or F"
+    if type(state["allow_mmap"]) is not bool or not (alignment is None or type(alignment) is int):
+        return "allow_mmap is a bool, and the alignment a number"
+    return None
+
+
+JOBLIB_KEYS = frozenset({"subclass", "shape", "order", "dtype", "allow_mmap"})
 
 
 def uuid_state(state: Any, kinds: Kinds) -> str | None:
@@ -249,6 +269,7 @@ _LEGACY_PARAMETER = _signatures("storage int shape shape", "tensor any hooks boo
 _SPARSE = _signatures("tensor tensor shape bool|none?", "tensor tensor tensor shape")
 _QUANTIZERS = _signatures("qscheme number number", "qscheme list|tensor list|tensor int")
 _SET = frozenset({"set"})
+_NO_ARRAY = "an array of Python objects, or no elements of an array stand behind it"
 _VALUE = "call new reference"  # a class: its name alone may stand as a value too
 _DENSE = "storage int shape shape"
 
@@ -316,6 +337,7 @@ CONTRACTS: dict[str, Contract] = {
         _contract("numpy-array-class", "numpy-array-class", "reference"),
         _contract("numpy-array", "ndarray", "call build", "global:numpy.ndarray tuple text", state=array_state),
         _contract("numpy-array-frombuffer", "ndarray", "call", "bytes numpy-dtype shape str"),
+        _contract("joblib-array", "ndarray", "call new build", "()", state=joblib_state, external=_NO_ARRAY),
         # protocol 0 and 1 spell `object.__new__(cls)` this way; what it means is what a NEWOBJ of its first argument would mean
         _contract("reconstructor", "reconstructed", "call", "class global:builtins.object none"),
         # inert records

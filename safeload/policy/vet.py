@@ -58,6 +58,7 @@ def vet(
         judge.walk()
     except CheckpointError as error:  # a limit: what was found before it still stands
         judge.stopped(error)
+    del judge.keys  # which reports to the judge: without it all of this goes at once, and not at the next collection
     return judge.judgement()
 
 
@@ -198,6 +199,9 @@ class _Judge:
             except BadArguments as error:
                 return "SL304", f"{name}: {error}"
             return None
+        unexplained = self._unexplained(call, contract)
+        if unexplained is not None:
+            return unexplained
         if not any(signature.accepts(args, self) for signature in contract.signatures):
             shapes = " or ".join(str(signature) for signature in contract.signatures)
             return "SL304", f"the arguments of {name} are not {shapes or '()'}"
@@ -208,6 +212,12 @@ class _Judge:
             self.copies.spend(sum(len(part) for part in _containers(args)) + sum(len(arg) for arg in args if type(arg) in _SIZED), self.member, call.offset)
         self.keys.copied(contract, call)
         return self._inner_misfit(args) if contract.id == "typed-tensor" else None
+
+    def _unexplained(self, call: Call, contract: Contract) -> tuple[str, str] | None:
+        """Does the meaning of the call stand in another part of the file that does not hold it?"""
+        if contract.external is None or call.index in self.external.extents or call.index in self.external.storages:
+            return None
+        return "SL409" if contract.produces == "ndarray" else "SL304", f"{contract.id}: {contract.external}"
 
     def _late(self, args: tuple[Any, ...], index: int) -> str | None:
         """Is a container changed after it was given away? A real unpickler used what it held then, and the replay sees what it holds now."""
@@ -253,12 +263,15 @@ class _Judge:
         contract, decision = self._contracts.get(cls), self._decisions[cls]
         if decision.kind == "opaque":
             self._opaque(call)
-        elif contract is not None and contract.id in BARE_OBJECTS and isinstance(decision.entry, Allow) and "new" in decision.entry.uses:
+        elif contract is not None and self._bare(call, contract) and isinstance(decision.entry, Allow) and "new" in decision.entry.uses:
             self.constructors[call.index], self.kinds[call.index] = contract.id, contract.produces
         elif contract is not None and self._opaque_instead(cls, contract):
             self._opaque(call)
         elif contract is not None:
             self._find("SL302", f"{self._names[cls]} is instantiated, which its entry does not permit", call.offset, decision, cls)
+
+    def _bare(self, call: Call, contract: Contract) -> bool:
+        return contract.id in BARE_OBJECTS and self._unexplained(call, contract) is None
 
     def _computed(self, call: Call) -> None:
         """The callee is the result of a call. Inert where that result is an inert record; refused everywhere else."""
@@ -535,7 +548,7 @@ class _Judge:
         )
 
 
-BARE_OBJECTS = frozenset({"namespace", "uuid", "plain-object"})  # classes whose base is object itself, so that `object.__new__(cls)` makes one
+BARE_OBJECTS = frozenset({"namespace", "uuid", "plain-object", "joblib-array"})  # classes whose base is object itself, so that `object.__new__(cls)` makes one
 RECORDS_PER_CHECK = 1_024  # entries of the log between two looks at the clock
 _MUTABLE = frozenset({list, dict, set})
 _SIZED = frozenset({str, bytes, bytearray})

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from safeload.containers.base import Member
 from safeload.findings import Finding, GlobalUse
 from safeload.machine.nodes import ObjectGraph
 from safeload.policy.model import Policy
@@ -26,11 +27,13 @@ class StorageId(msgspec.Struct, frozen=True, kw_only=True):
 class External(msgspec.Struct, frozen=True, kw_only=True):
     """What another part of the file says about nodes of a stream: by the index of the node, a call or a persistent id.
 
-    A storage whose bytes stand in a pickle of their own (`torch.storage._load_from_bytes`), or an object that a tar archive of torch 0.1 keeps in its tables.
+    A storage whose bytes stand in a pickle of their own (`torch.storage._load_from_bytes`), an object that a tar archive of torch 0.1 keeps in its tables, an
+    array that joblib wrote between the opcodes.
     """
 
     storages: dict[int, StorageId] = {}
     tensors: dict[int, Any] = {}  # the record that `storage` proved; the policy only knows that it is a tensor
+    extents: dict[int, Member] = {}  # where the bytes of an array lie in the file, by the call that stands for it
 
 
 SEAL: Final = object()  # `vet` alone uses it; a test holds the rest of the package to that

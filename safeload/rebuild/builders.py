@@ -227,6 +227,7 @@ BUILDERS: dict[str, Builder] = {
     "numpy-dtype-class": _proved,
     "numpy-scalar": _proved,
     "numpy-array": _proved,
+    "joblib-array": _proved,
     "numpy-array-frombuffer": _proved,
     "opaque-attribute": _opaque_attribute,
     "opaque": opaque,

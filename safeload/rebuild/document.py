@@ -1,12 +1,13 @@
 """A `Document` becomes the value that `load` returns: each part with its storages placed, and a dict for what holds several.
 
-1. A plan is replayed. 2. A table becomes a dict of arrays, or its one array. 3. A group becomes a dict of its parts' values.
+1. A plan is replayed. 2. A table becomes a dict of arrays, or its one array. 3. A group becomes an OrderedDict of its parts' values.
 
 Storages are placed part by part, so no more than one part is on the host for each that goes to a device.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,7 @@ def build(document: Document, how: Building) -> Any:
     """The value. Raises `CheckpointError`, `DeviceUnavailable`, `TypeError` for a wrong map_location, and what `constructors` raise."""
     # 3; groups nest no deeper than `limits.container_depth`
     if isinstance(document, Group):
-        return {name: build(part, how) for name, part in document.parts.items()}
+        return OrderedDict((name, build(part, how)) for name, part in document.parts.items())
     placed = place(inputs(document, how.budget, mapped=how.mapped), how.map_location)
     # 1
     if isinstance(document, Plan):

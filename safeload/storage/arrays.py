@@ -112,14 +112,14 @@ def with_state(base: ArrayDType, state: tuple[Any, ...], inner: Any) -> ArrayDTy
             padded *= max(length, 1)
         if min(dims, default=0) < 0 or len(dims) > 32 or padded > MAX_ITEM_BYTES or count * part.itemsize != itemsize:
             raise BadArray("a subdtype does not fill its item")
-        return _nested(itemsize, [part], subdtype=(part, dims))
+        return nested(itemsize, [part], subdtype=(part, dims))
     found = []
     for name in names:
         part, offset = inner(fields[name][0]), fields[name][1]
         if offset < 0 or offset + part.itemsize > itemsize:
             raise BadArray(f"the field {name[:40]!a} lies outside its item")
         found.append((name, part, offset))
-    return _nested(itemsize, [part for _, part, _ in found], fields=tuple(found))
+    return nested(itemsize, [part for _, part, _ in found], fields=tuple(found))
 
 
 def _plain_with_state(base: ArrayDType, byteorder: str, itemsize: int, metadata: Any) -> ArrayDType:
@@ -148,7 +148,7 @@ def _unit(metadata: Any) -> tuple[str, int]:
     raise BadArray("the unit of a datetime dtype is not valid")
 
 
-def _nested(itemsize: int, parts: list[ArrayDType], **what: Any) -> ArrayDType:
+def nested(itemsize: int, parts: list[ArrayDType], **what: Any) -> ArrayDType:
     """A void dtype over others. Depth and leaves are summed here, once: fields may share their dtypes, and walking takes every path."""
     depth = 1 + max((part.depth for part in parts), default=0)
     leaves = sum(part.leaves for part in parts)

@@ -33,6 +33,7 @@ def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callabl
     """
     prover = Prover(vetted, container, budget, read)
     if external is not None:
+        prover.external = external
         prover.records.update(external.tensors)
     _run(prover)
     plan = None
@@ -113,4 +114,5 @@ STATE_PROVERS: dict[str | None, Callable[[Prover, Build], Any]] = {
     "parameter-class": tensors.legacy_parameter_state,
     "numpy-dtype": numbers.numpy_dtype_state,
     "numpy-array": numbers.numpy_array_state,
+    "joblib-array": numbers.joblib_array_state,
 }

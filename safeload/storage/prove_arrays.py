@@ -86,3 +86,18 @@ def numpy_frombuffer(p: Prover, index: int, args: tuple[Any, ...], at: int) -> A
     if args[3] not in ("C", "F"):
         raise BadArray("the order of an array is C or F")
     return p.array(p.array_dtype(args[1]), p.ints(args[2], at), args[3] == "F", p.payload(args[0]), at)
+
+
+def joblib_array_state(p: Prover, build: Build) -> ArrayRecord:
+    """The state of joblib's NumpyArrayWrapper: the array that stands in the file behind it.
+
+    Since 1.2 (the first release that aligns) joblib turns elements of a foreign byte order around as it reads them; before it left them as they are.
+    """
+    index, state = build.target.index, build.state
+    if index in p.sealed:
+        raise BadArray("an array is given another state after it had one")
+    p.sealed.add(index)
+    dtype, extent = p.array_dtype(state["dtype"]), p.external.extents[index]
+    p.budget.spend_tensor(extent.size, p.member, build.offset)
+    native = "numpy_array_alignment_bytes" in state
+    return arrays.record(dtype, state["shape"], state["order"] == "F", max_dims=p.budget.limits.tensor_dims, native=native, extent=extent)

@@ -14,7 +14,7 @@ from safeload.containers.base import Container, Member
 from safeload.errors import StorageError
 from safeload.findings import Finding
 from safeload.machine.nodes import NODE_TYPES, Call, Global
-from safeload.policy.vetted import StorageId, Vetted
+from safeload.policy.vetted import External, StorageId, Vetted
 from safeload.storage import arrays, geometry, sparse
 from safeload.storage.arrays import ArrayDType, ArrayRecord, BadArray
 from safeload.storage.dtypes import DTYPES, STORAGE_TYPES, DType, dtype_named
@@ -28,6 +28,7 @@ class Prover:
         "budget",
         "container",
         "copies",
+        "external",
         "findings",
         "member",
         "private",
@@ -50,6 +51,7 @@ class Prover:
         self.records: dict[int, Any] = {}
         graph = vetted.graph
         self.copies = Copies(budget.limits, graph.end - graph.start)
+        self.external = External()
         self.private: dict[str, bytes] = {}
         self.findings: list[Finding] = []
         self.sealed: set[int] = set()  # dtypes and arrays that may take no further state: something was built from them

@@ -108,7 +108,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """Several documents of one file or folder, by name: a dict of their values."""
+    """Several documents of one file or folder, by name: an OrderedDict of their values."""
 
     parts: dict[str, Document]
 

@@ -149,8 +149,6 @@ def test_the_checksum_of_a_record_is_checked() -> None:
         ([b"m/archive_format", b"m/data/weights/weight_0", b"m/byteorder"], "torch.export"),
         ([b"serialized_exported_program.json", b"version"], "torch.export archive of torch 2.7"),
         ([b"data", b"policy.pth", b"_stable_baselines3_version"], "Stable-Baselines3"),
-        ([b"a.npy", b"b.npy"], ".npz"),
-        ([b"arrays/a.npy"], ".npz"),
         ([b"MAR-INF/MANIFEST.json", b"model.pt"], "TorchServe"),
         ([b"metadata.json", b"model.weights.h5"], "Keras"),
     ],

@@ -35,7 +35,10 @@ KINDS: tuple[Kind, ...] = ("exact", "beyond", "refused", "unverified", "pending"
 
 MAX_SHOWN = 12  # differences of one file that a failure shows
 # Formats that must never be pending. The others are listed by name in the printed table until they are built.
-BUILT = frozenset({"torch-zip", "torch-zip-early", "torch-legacy", "pickle"})
+BUILT = frozenset(
+    {"torch-zip", "torch-zip-early", "torch-legacy", "pickle", "npy", "npz", "joblib", "joblib-by-extension", "pandas-pickle", "pandas-pickle-xz"}
+    | {f"joblib-{codec}" for codec in ("bz2", "gzip", "lz4", "lzma", "xz", "zlib")}
+)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +122,7 @@ def _loaded(entry: Entry, policy: str) -> Outcome:
     nodes = entry.nodes if entry.twin is None else entry.twin.nodes
     if nodes is None:
         return Outcome(entry=entry, kind="unverified" if policy == "checkpoint" else "refused")
-    comparison = Comparison(value, view, opaque_ok=policy == "inspect")
+    comparison = Comparison(value, view, opaque_ok=policy == "inspect", keeps_padding=not entry.format.startswith("joblib"))
     comparison.run(nodes)
     return _compared(entry, policy, comparison)
 

@@ -400,6 +400,7 @@ COPIED = {
 def test_one_argument_copied_by_many_calls_does_not_multiply_memory(what: str) -> None:
     args, func = COPIED[what]
     data = stream(f"{args}BINPUT 0\nPOP\n{func}BINPUT 1\nPOP\n" + "BINGET 1\nBINGET 0\nREDUCE\nPOP\n" * 400 + "NONE\n")
+    outcome(stream("NONE\n"))  # reads the policy
     tracemalloc.start()
     try:
         outcome(data)

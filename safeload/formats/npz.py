@@ -1,0 +1,27 @@
+"""A numpy `.npz` archive becomes a dict of its arrays: each member `name.npy` is read as a `.npy` file of its own.
+
+Source: numpy `lib/_npyio_impl.py`, `savez` and `savez_compressed`. Stored members stay in the file and are mapped; deflated ones are inflated within the
+budget.
+"""
+
+from __future__ import annotations
+
+from safeload.containers.base import STORED, Container, Member
+from safeload.containers.zip_kinds import NPY_SUFFIX
+from safeload.formats.judging import Judging
+from safeload.source import ByteSource
+from safeload.storage.records import Document, Group
+
+
+def read(judging: Judging, container: Container) -> Document | None:
+    """A group with one part for each member, in the order of the directory; None where one of them was not accepted."""
+    parts = {name.removesuffix(NPY_SUFFIX): judging.nested(source_of(judging, member), name) for name, member in container.members.items()}
+    whole = {name: part for name, part in parts.items() if part is not None}
+    return Group(parts=whole) if len(whole) == len(parts) else None
+
+
+def source_of(judging: Judging, member: Member) -> ByteSource:
+    """The content of an archive's member as a source: a part of the file, or private memory for what has to be inflated."""
+    if member.method == STORED:
+        return judging.source.part(member.offset, member.size)
+    return ByteSource(name=member.name, size=member.size, buffer=bytearray(judging.member_bytes(member)))

@@ -54,6 +54,7 @@ RULES: tuple[Rule, ...] = (
     Rule("SL123", "unreferenced-storage", "note", "A storage that no tensor refers to."),
     Rule("SL130", "npy-header", "error", "The header or the length of a .npy file is none that numpy writes."),
     Rule("SL131", "joblib-array", "error", "The raw bytes of an array between the opcodes are not where or what joblib writes."),
+    Rule("SL132", "safetensors-header", "error", "The header of a safetensors file breaks the format, or does not cover its bytes exactly."),
     Rule("SL201", "malformed-stream", "error", "The pickle stream breaks its own grammar."),
     Rule("SL202", "truncated-stream", "error", "The pickle stream ends inside an opcode or before STOP."),
     Rule("SL203", "refused-opcode", "error", "An opcode that takes its meaning from outside the file: EXT*, out-of-band buffers."),

@@ -22,7 +22,7 @@ from safeload.containers.base import STORED, Container
 from safeload.containers.detect import open_container
 from safeload.errors import CheckpointError
 from safeload.findings import Finding, GlobalUse, Report, Verdict, verdict_of_error
-from safeload.formats import archive, npy, npz, sequence
+from safeload.formats import archive, npy, npz, safetensors, sequence
 from safeload.formats.judging import Judging, Options, Verify
 from safeload.limits import Limits
 from safeload.machine.nodes import ObjectGraph
@@ -39,6 +39,7 @@ READERS: dict[str, Callable[[Judging, Container], Document | None]] = {
     "zip": archive.read_plain_zip,
     "npy": npy.read,
     "npz": npz.read,
+    "safetensors": safetensors.read,
     "torch.legacy": sequence.read,
     "pickle": sequence.read,
     "joblib": sequence.read,  # a pickle until an array shows up in it

@@ -10,10 +10,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from safeload.budget import Budget, exceeded
-from safeload.containers import npy
+from safeload.containers import npy, safetensors
 from safeload.containers.base import Container, Member
 from safeload.containers.compressed import codec_of, inflate
-from safeload.containers.sniff import HEAD_BYTES, Sniffed, is_legacy, is_tar, sniff
+from safeload.containers.sniff import HEAD_BYTES, Sniffed, is_legacy, is_safetensors, is_tar, sniff
 from safeload.containers.torch_zip import read_torch_zip
 from safeload.containers.zip_end import LOCAL_SIGNATURE, ends_as_zip
 from safeload.containers.zip_names import shown
@@ -73,6 +73,8 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
     # 5
     if head.startswith(npy.MAGIC):
         return npy.read_npy(source)
+    if is_safetensors(head, source.size):
+        return safetensors.read_safetensors(source, limits)
     # 6
     if found is not None:
         raise UnsupportedFormat(_sentence(found), rule=found.rule)

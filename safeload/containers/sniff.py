@@ -65,8 +65,6 @@ def sniff(head: bytes, size: int) -> Sniffed | None:
 def _sniff_structure(head: bytes, size: int) -> Sniffed | None:
     if is_tar(head):
         return Sniffed("a tar archive (torch 0.1 wrote such checkpoints)", "unpack it, or save it again with a torch since 1.6")
-    if head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= min(SAFETENSORS_HEADER_BYTES, size - 8):
-        return Sniffed("a safetensors file", "it holds no pickle; load it with safetensors")
     if head[4:8] in (b"ET12", b"TFL3") and head[2:4] == b"\0\0":  # a flatbuffer: the offset of its root, then the file identifier
         return Sniffed("an ExecuTorch or TensorFlow Lite program", "it is no checkpoint")
     return None
@@ -88,6 +86,11 @@ def _sniff_text(head: bytes, size: int) -> Sniffed | None:
 def is_legacy(head: bytes) -> bool:
     """Does torch's sequential format begin here? By the pickled magic number, in every protocol."""
     return head.startswith(_LEGACY)
+
+
+def is_safetensors(head: bytes, size: int) -> bool:
+    """Does a length stand here that fits into the file, and the brace that its header has to begin with?"""
+    return head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= min(SAFETENSORS_HEADER_BYTES, size - 8)
 
 
 def is_tar(head: bytes) -> bool:

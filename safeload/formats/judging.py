@@ -148,6 +148,12 @@ class Judging:
             self.plans.append(proof.plan)
         return proof.plan
 
+    def count_tensor(self, nbytes: int) -> None:
+        """One more tensor that stands in no stream, out of the budget."""
+        self.budget.spend_tensor(nbytes)
+        self.tensors += 1
+        self.tensor_bytes += nbytes
+
     def _vet(self, graph: ObjectGraph, member: str | None, external: External | None) -> Judgement:
         return vet(
             graph,

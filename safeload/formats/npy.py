@@ -29,9 +29,7 @@ def read(judging: Judging, container: Container) -> Document | None:
         entry = arrays.record(dtype, header.shape, header.fortran, max_dims=judging.limits.tensor_dims, extent=data)
     except BadArray as error:
         raise arrays.located(error, None, len(MAGIC)) from None
-    judging.budget.spend_tensor(data.size)
-    judging.tensors += 1
-    judging.tensor_bytes += data.size
+    judging.count_tensor(data.size)
     return Table(container=container, entries={"array": entry}, bare=True)
 
 

@@ -20,6 +20,15 @@ def elements(size: tuple[int, ...]) -> int:
     return count
 
 
+def contiguous(size: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of a tensor whose elements follow each other in C order, as torch writes them: a dimension of length 0 counts as one of length 1."""
+    strides, step = [], 1
+    for length in reversed(size):
+        strides.append(step)
+        step *= max(length, 1)
+    return tuple(reversed(strides))
+
+
 def extent(size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> int:
     """How many elements a storage must hold for this view: one past the last element that it reaches, 0 for an empty view.
 

@@ -34,9 +34,9 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
     1. Nothing, or nothing but zeros.
     2. A zip by its first bytes.
     3. Something that ends as a zip and does not start as one, or starts as a tar and is a zip.
-    4. A compressed file: what is in it decides, by the same steps. `wrapped` counts the compressions around.
-    5. Another format that is read, by its signature.
-    6. Something else with a name.
+    4. A safetensors file, before anything that the first bytes of its length could be taken for.
+    5. A compressed file: what is in it decides, by the same steps. `wrapped` counts the compressions around.
+    6. A .npy file, or something else with a name.
     7. A legacy file of torch, by its magic number.
     8. A pickle, as far as its first byte can tell; the machine decides.
     """
@@ -59,6 +59,9 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
         start = found.what if found is not None else f"something else ({shown(head[:8])})"
         raise ContainerError(f"the file starts as {start} and ends as a zip archive; readers disagree about which it is", rule="SL120", offset=0)
     # 4
+    if is_safetensors(head, source.size):
+        return safetensors.read_safetensors(source, limits)
+    # 5
     codec = codec_of(head)
     if codec is not None:
         if wrapped >= limits.container_depth:
@@ -70,12 +73,9 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
             error.message = f"inside the {codec.name} stream: {error.message}"
             raise
         return replace(container, wrappers=(*container.wrappers, codec.name))
-    # 5
+    # 6
     if head.startswith(npy.MAGIC):
         return npy.read_npy(source)
-    if is_safetensors(head, source.size):
-        return safetensors.read_safetensors(source, limits)
-    # 6
     if found is not None:
         raise UnsupportedFormat(_sentence(found), rule=found.rule)
     # 7

@@ -22,7 +22,7 @@ from safeload.containers.base import STORED, Container
 from safeload.containers.detect import open_container
 from safeload.errors import CheckpointError
 from safeload.findings import Finding, GlobalUse, Report, Verdict, verdict_of_error
-from safeload.formats import archive, npy, npz, safetensors, sequence
+from safeload.formats import archive, npy, npz, safetensors, sequence, tar
 from safeload.formats.judging import Judging, Options, Verify
 from safeload.limits import Limits
 from safeload.machine.nodes import ObjectGraph
@@ -41,6 +41,8 @@ READERS: dict[str, Callable[[Judging, Container], Document | None]] = {
     "npz": npz.read,
     "safetensors": safetensors.read,
     "torch.legacy": sequence.read,
+    "torch.tar": tar.read,
+    "tar": tar.read_plain,
     "pickle": sequence.read,
     "joblib": sequence.read,  # a pickle until an array shows up in it
 }

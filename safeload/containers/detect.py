@@ -1,4 +1,4 @@
-"""Any source becomes a `Container`, by its content alone: a torch zip, or a bare pickle. Everything else is named and refused.
+"""Any source becomes a `Container`, by its content alone: a torch zip, a tar archive, or a bare pickle. Everything else is named and refused.
 
 The file's name decides nothing. torch looks at the first four bytes, `zipfile.is_zipfile` at the last ones, and scanners at either, so a file that
 starts as one thing and ends as a zip means two things to two readers: ambiguous, SL120. Refused too: what is recognised and not read (SL002), what is
@@ -14,6 +14,7 @@ from safeload.containers import npy, safetensors
 from safeload.containers.base import Container, Member
 from safeload.containers.compressed import codec_of, inflate
 from safeload.containers.sniff import HEAD_BYTES, Sniffed, is_legacy, is_safetensors, is_tar, sniff
+from safeload.containers.tar import read_tar
 from safeload.containers.torch_zip import read_torch_zip
 from safeload.containers.zip_end import LOCAL_SIGNATURE, ends_as_zip
 from safeload.containers.zip_names import shown
@@ -36,7 +37,7 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
     3. Something that ends as a zip and does not start as one, or starts as a tar and is a zip.
     4. A safetensors file, before anything that the first bytes of its length could be taken for.
     5. A compressed file: what is in it decides, by the same steps. `wrapped` counts the compressions around.
-    6. A .npy file, or something else with a name.
+    6. A .npy file, a tar archive by the checksum of its first header, or something else with a name.
     7. A legacy file of torch, by its magic number.
     8. A pickle, as far as its first byte can tell; the machine decides.
     """
@@ -76,6 +77,8 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
     # 6
     if head.startswith(npy.MAGIC):
         return npy.read_npy(source)
+    if is_tar(head):
+        return read_tar(source, limits, budget)
     if found is not None:
         raise UnsupportedFormat(_sentence(found), rule=found.rule)
     # 7

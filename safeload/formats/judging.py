@@ -24,7 +24,7 @@ from safeload.machine.interpret import interpret
 from safeload.machine.nodes import ObjectGraph
 from safeload.policy.model import Policy
 from safeload.policy.vet import vet
-from safeload.policy.vetted import External, Judgement
+from safeload.policy.vetted import External, Judgement, Vetted
 from safeload.source import ByteSource
 from safeload.storage.prove import prove
 from safeload.storage.records import Document, Plan
@@ -126,10 +126,12 @@ class Judging:
         if isinstance(error.partial, ObjectGraph) and error.partial.log:
             self.vetted_only(member, data, error.partial)
 
-    def vetted_only(self, member: str, data: bytes, graph: ObjectGraph) -> None:
+    def vetted_only(self, member: str, data: bytes, graph: ObjectGraph, *, external: External | None = None) -> Vetted | None:
         """Put a stream to the policy without proving what it would build: it will not be built."""
         self.graphs.append((member, data, graph))
-        self._note(self._vet(graph, member or None, None))
+        judgement = self._vet(graph, member or None, external)
+        self._note(judgement)
+        return judgement.vetted
 
     def judged(self, container: Container, member: str, data: bytes, graph: ObjectGraph, *, external: External | None = None) -> Plan | None:
         """The plan of one whole stream, or None and the findings. `external` gives the nodes that other parts of the file explain."""

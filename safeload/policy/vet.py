@@ -288,6 +288,9 @@ class _Judge:
         if node.index in self.external.storages:
             self._is_storage(node, self.external.storages[node.index])
             return
+        if node.index in self.external.modules:
+            self._module_class(node, self.external.modules[node.index])
+            return
         if type(node.pid) is tuple and len(node.pid) == 4 and _text(node.pid[0]) == "module":
             self._module_id(node)
             return
@@ -308,6 +311,9 @@ class _Judge:
         if type(cls) is not Global or not all(part is None or type(part) in (str, bytes) for part in node.pid[2:]):
             self._find("SL306", "a module id is not ('module', class, file, source)", node.offset)
             return
+        self._module_class(node, cls)
+
+    def _module_class(self, node: PersistentId, cls: Global) -> None:
         if self._decisions[cls].kind == "allowed":
             self._find("SL306", f"a module id holds {self._names[cls]}, which is no module class", node.offset)
             return

@@ -8,7 +8,7 @@ import msgspec
 
 from safeload.containers.base import Member
 from safeload.findings import Finding, GlobalUse
-from safeload.machine.nodes import ObjectGraph
+from safeload.machine.nodes import Global, ObjectGraph
 from safeload.policy.model import Policy
 
 
@@ -28,12 +28,16 @@ class External(msgspec.Struct, frozen=True, kw_only=True):
     """What another part of the file says about nodes of a stream: by the index of the node, a call or a persistent id.
 
     A storage whose bytes stand in a pickle of their own (`torch.storage._load_from_bytes`), an object that a tar archive of torch 0.1 keeps in its tables, an
-    array that joblib wrote between the opcodes.
+    array that joblib wrote between the opcodes. The records are those of `storage`, already proved; the policy only knows that a node is a tensor, a storage
+    or a class.
     """
 
     storages: dict[int, StorageId] = {}
-    tensors: dict[int, Any] = {}  # the record that `storage` proved; the policy only knows that it is a tensor
+    tensors: dict[int, Any] = {}
     extents: dict[int, Member] = {}  # where the bytes of an array lie in the file, by the call that stands for it
+    modules: dict[int, Global] = {}  # persistent ids that stand for the class of a module
+    backing: dict[str, Any] = {}  # key -> record of a storage that the container does not list under this key, or that only these tensors name
+    private: dict[str, Any] = {}  # key -> bytes of a storage that stand in a stream, as they were judged
 
 
 SEAL: Final = object()  # `vet` alone uses it; a test holds the rest of the package to that

@@ -25,8 +25,8 @@ from safeload.rebuild.numpy_dtypes import array_dtype, numpy_dtype
 from safeload.rebuild.resolve import HashGuard, Resolver, resolve
 from safeload.rebuild.storages import value_view
 from safeload.storage.arrays import ArrayDType, ArrayRecord
-from safeload.storage.dtypes import dtype_named
-from safeload.storage.records import Plan, StorageRecord, TensorRecord
+from safeload.storage.dtypes import dtype_named, tensor_dtype
+from safeload.storage.records import Plan, TensorRecord
 from safeload.values import OpaqueObject, Storage
 
 Constructor = Callable[[OpaqueObject], Any]
@@ -51,7 +51,7 @@ def rebuild(plan: Plan, placed: dict[str, Placed], *, limits: Limits, mapped: bo
 class Replay:
     """The one mutable thing of this stage: the values of the log so far."""
 
-    __slots__ = ("_effects", "_storages", "byteorder", "graph", "guard", "limits", "mapped", "placed", "plan", "tuples", "values")
+    __slots__ = ("_effects", "_made", "_storages", "byteorder", "graph", "guard", "limits", "mapped", "placed", "plan", "tuples", "values")
 
     def __init__(self, plan: Plan, placed: dict[str, Placed], limits: Limits, *, mapped: bool = True) -> None:
         self.plan = plan
@@ -63,7 +63,8 @@ class Replay:
         self.values: list[Any] = [None] * len(self.graph.log)
         self.guard = HashGuard(limits, plan.vetted.member)
         self.tuples = Resolver(self.value_of, self.guard, {})  # for keys; holds this replay in turn, until `finish`
-        self._storages: dict[str, Storage] = {}
+        self._storages: dict[tuple[str, Any], Storage] = {}
+        self._made: dict[int, Any] = {}  # id() of an external record -> its value
         self._effects: dict[int, list[Effect]] | None = None
 
     def run(self) -> None:
@@ -82,7 +83,7 @@ class Replay:
             elif kind is not PersistentId:
                 self._apply(record)  # type: ignore[arg-type]
             elif constructors[index] == "external":
-                values[index] = from_record(self, self.plan.records[index], record)
+                values[index] = self._external(self.plan.records[index], record)  # type: ignore[arg-type]
 
     def finish(self) -> Any:
         """Step 2: the value. Afterwards nothing here refers to itself, so the map under the arrays goes with the last of them, not at the next collection."""
@@ -101,7 +102,7 @@ class Replay:
         if self.plan.vetted.constructors[node.index] == "storage":
             return self._storage(node)
         if type(node) is PersistentId and self.plan.vetted.constructors[node.index] == "module-class":
-            return self.values[node.pid[1].index]
+            return self.values[next(part.index for part in node.pid if type(part) is Global)]
         return self.values[node.index]
 
     def plain(self, value: Any, call: Call) -> Any:
@@ -111,10 +112,6 @@ class Replay:
     def tensor(self, record: TensorRecord) -> Any:
         """The array of a dense record."""
         return views.tensor(record, self.placed, self.byteorder)
-
-    def storage_array(self, record: StorageRecord) -> Any:
-        """The one-dimensional array of a whole storage."""
-        return self.tensor(value_view(record))
 
     def array(self, record: Any, call: Call) -> Any:
         """A numpy dtype, array or scalar of the pickle itself."""
@@ -131,17 +128,8 @@ class Replay:
     def empty(self, call: Call) -> Any:
         """`torch.FloatTensor()` without a state."""
         kind = canonical(call.func.module, call.func.name).rpartition(".")[2] if type(call.func) is Global else ""
-        dtype = {
-            "DoubleTensor": "float64",
-            "HalfTensor": "float16",
-            "LongTensor": "int64",
-            "IntTensor": "int32",
-            "ShortTensor": "int16",
-            "CharTensor": "int8",
-            "ByteTensor": "uint8",
-            "BoolTensor": "bool",
-        }
-        return np.empty(0, dtype.get(kind, "float32"))
+        dtype = tensor_dtype(kind)
+        return np.empty(0, numpy_dtype(dtype) if dtype is not None else "float32")
 
     def retyped(self, array: Any, dtype_node: Any, call: Call) -> Any:
         """An ndarray that stands for a tensor of another dtype: bfloat16 travels as float32, and is rounded back."""
@@ -216,16 +204,24 @@ class Replay:
                 target.setdefault(key, self.value_of(value) if type(value) in NODE_TYPES else value)
         # every other state was taken up by the proof (arrays, dtypes, tensors) or by the builder (UUID), or is empty by contract
 
+    def _external(self, record: Any, node: PersistentId) -> Any:
+        """A tensor that another part of the file describes. One object for each, however often the stream names it, as in torch."""
+        if id(record) not in self._made:
+            self._made[id(record)] = from_record(self, record, node)
+        return self._made[id(record)]
+
     def _storage(self, node: PersistentId | Call) -> Storage:
-        """A storage that stands as a value. One object for each key, as in torch."""
-        record = self.plan.storages[self.plan.vetted.storages[node.index].key]
-        known = self._storages.get(record.key)
+        """A storage that stands as a value. One object for each key, and for each view (torch <= 0.3), as in torch."""
+        sid = self.plan.vetted.storages[node.index]
+        record = self.plan.storages[sid.key]
+        name, start, size = sid.view or (None, 0, record.nbytes // record.dtype.itemsize)
+        known = self._storages.get((record.key, name))
         if known is None:
-            known = self._storages[record.key] = Storage(
-                self.storage_array(record),
+            known = self._storages[record.key, name] = Storage(
+                self.tensor(value_view(record, start, size)),
                 dtype=record.dtype.name,
-                size=record.nbytes // record.dtype.itemsize,
-                nbytes=record.nbytes,
+                size=size,
+                nbytes=size * record.dtype.itemsize,
                 location=record.location,
                 key=record.key,
             )

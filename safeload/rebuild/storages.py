@@ -78,9 +78,10 @@ def placed_name(view: TensorRecord, byteorder: str) -> str:
     return view.storage if form is PLAIN else form.name + view.storage
 
 
-def value_view(record: StorageRecord) -> TensorRecord:
-    """A storage that stands as a value, as the tensor of all its elements."""
-    return TensorRecord(dtype=record.dtype, shape=(record.nbytes // record.dtype.itemsize,), strides=(1,), offset=0, storage=record.key)
+def value_view(record: StorageRecord, start: int = 0, size: int | None = None) -> TensorRecord:
+    """A storage that stands as a value, as the tensor of all its elements, or of `size` from `start`."""
+    size = record.nbytes // record.dtype.itemsize if size is None else size
+    return TensorRecord(dtype=record.dtype, shape=(size,), strides=(1,), offset=start, storage=record.key)
 
 
 def inputs(part: Plan | Table, budget: Budget, *, mapped: bool) -> dict[str, PlacedInput]:

@@ -118,3 +118,15 @@ def dtype_named(name: str) -> DType | None:
     """The dtype for `float32` or `torch.float32`; None where there is none."""
     bare = name.removeprefix("torch.")
     return DTYPES.get(ALIASES.get(bare, bare))
+
+
+def storage_dtype(name: str) -> DType | None:
+    """The dtype for `FloatStorage` or `torch.cuda.FloatStorage`; None where there is none."""
+    dtype = STORAGE_TYPES.get(name.rpartition(".")[2])
+    return DTYPES[dtype] if dtype is not None else None
+
+
+def tensor_dtype(name: str) -> DType | None:
+    """The dtype for `FloatTensor` or `torch.cuda.FloatTensor`; None for `Tensor`, which has any."""
+    last = name.rpartition(".")[2]
+    return storage_dtype(last.removesuffix("Tensor") + "Storage") if last.endswith("Tensor") else None

@@ -27,7 +27,7 @@ RECORDS_PER_CHECK = 1_024  # entries of the log between two looks at the clock
 
 def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callable[[Member], bytes], external: External | None = None) -> Proof:
     """Prove one vetted stream. `read` gives the bytes of a member, for the few payloads (sparse indices) whose values are part of the proof; `external` the
-    records of tensors that another part of the file holds.
+    records of tensors and storages that another part of the file holds.
 
     Raises `LimitExceeded` where the tensors are more or larger than the budget.
     """
@@ -35,6 +35,8 @@ def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callabl
     if external is not None:
         prover.external = external
         prover.records.update(external.tensors)
+        prover.storages.update(external.backing)
+        prover.private.update(external.private)
     _run(prover)
     plan = None
     if not prover.findings:

@@ -39,6 +39,7 @@ class Prover:
         "tensor_bytes",
         "tensor_count",
         "vetted",
+        "views",
     )
 
     def __init__(self, vetted: Vetted, container: Container, budget: Budget, read: Callable[[Member], bytes]) -> None:
@@ -53,6 +54,7 @@ class Prover:
         self.copies = Copies(budget.limits, graph.end - graph.start)
         self.external = External()
         self.private: dict[str, bytes] = {}
+        self.views: dict[tuple[str, Any], Any] = {}  # (storage, key of a view of it) -> the view
         self.findings: list[Finding] = []
         self.sealed: set[int] = set()  # dtypes and arrays that may take no further state: something was built from them
         self.tensor_count = 0
@@ -70,7 +72,20 @@ class Prover:
     # ---- storages -----------------------------------------------------------------------------------------------------------------------
 
     def storage(self, sid: StorageId) -> StorageRecord:
-        """The storage that a persistent id names; all ids of one key must agree about its bytes and its device.
+        """The storage that a persistent id names. Where the id is that of a view (torch <= 0.3), the view lies inside."""
+        record = self._storage(sid)
+        if sid.view is not None:
+            key, start, length = sid.view
+            if start + length > sid.numel:
+                raise self.error(f"a storage view of {length:,} elements at {start:,} leaves its storage of {sid.numel:,}", "SL401", sid.offset)
+            if self.views.setdefault((sid.key, key), sid.view) != sid.view:
+                raise self.error(f"two views of storage {sid.key[:40]!a} have one key and are not the same", "SL404", sid.offset)
+            if record.dtype.name != STORAGE_TYPES[sid.storage_type]:
+                raise self.error(f"a view of {STORAGE_TYPES[sid.storage_type]} stands on a storage of {record.dtype.name}", "SL404", sid.offset)
+        return record
+
+    def _storage(self, sid: StorageId) -> StorageRecord:
+        """The whole storage: all ids of one key must agree about its bytes and its device.
 
         As in torch 2.15, a key may be named with different dtypes as long as the bytes are the same: they alias. torch keeps the first location
         silently; two locations for one storage have no honest writer, so they are refused.
@@ -113,8 +128,6 @@ class Prover:
         base = 0
         if sid.view is not None:  # torch <= 0.3: the storage itself is a view of another, in elements of its type
             start, length = sid.view[1], sid.view[2]
-            if start + length > sid.numel:
-                raise self.error(f"a storage view of {length:,} elements at {start:,} leaves its storage of {sid.numel:,}", "SL401", at)
             unit = DTYPES[STORAGE_TYPES[sid.storage_type]].itemsize
             if start * unit % dtype.itemsize:
                 raise self.error("a storage view does not begin at an element of the tensor on it", "SL405", at)

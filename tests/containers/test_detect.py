@@ -12,6 +12,7 @@ import zlib
 from struct import pack
 
 import pytest
+from formats.tarbuild import tar
 
 from safeload.containers.base import Container
 from safeload.containers.detect import open_container
@@ -45,6 +46,11 @@ def tar_of(name: str, data: bytes) -> bytes:
         info.size = len(data)
         archive.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
+
+
+def test_a_tar_archive_and_torchs() -> None:
+    assert opened(tar_of("sys_info", b"x")).format == "tar"
+    assert opened(tar({"pickle": b"", "tensors": b"", "storages": b""})).format == "torch.tar"
 
 
 def test_a_torch_zip() -> None:
@@ -91,7 +97,6 @@ def test_a_bare_pickle_of_any_protocol(value: object, protocol: int) -> None:
         (b"7z\xbc\xaf\x27\x1c\0\4", "SL002", "7z"),
         (b"Rar!\x1a\7\1\0", "SL002", "RAR"),
         (b"PYTORCH1" + bytes(56), "SL002", "PYTORCH1"),
-        (tar_of("sys_info", b"x"), "SL002", "tar"),
         (b"\x20\0\0\0ET12", "SL002", "ExecuTorch"),
         (b"\x80\x06N.", "SL002", "protocol 6"),
         (b"PK\7\x08PK\3\4", "SL103", "disks"),

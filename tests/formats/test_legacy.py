@@ -193,3 +193,24 @@ def test_protocol_0_with_any_other_text_is_no_storage() -> None:
     parts = [pickle.dumps(MAGIC, 2), pickle.dumps(1001, 2), pickle.dumps({}, 2), stream]
     with pytest.raises(safeload.CheckpointError, match="which is no storage"):
         safeload.load(b"".join([*parts, pickle.dumps(["k"], 2), pack("<q", 3), bytes(12)]))
+
+
+def loose_views(*views: str) -> bytes:
+    """A legacy file whose object is a list of storages, some of them views of others."""
+    pids = "".join(
+        f"MARK\nBINUNICODE 'storage'\nGLOBAL torch FloatStorage\nBINUNICODE 'k'\nBINUNICODE 'cpu'\nBININT1 3\n{view}\nTUPLE\nBINPERSID\n" for view in views
+    )
+    parts = [pickle.dumps(MAGIC, 2), pickle.dumps(1001, 2), pickle.dumps({}, 2), assemble(f"PROTO 2\nEMPTY_LIST\nMARK\n{pids}APPENDS\nSTOP")]
+    return b"".join([*parts, pickle.dumps(["k"], 2), pack("<q", 3), np.arange(3, dtype="<f4").tobytes()])
+
+
+def test_a_view_of_a_storage_is_a_part_of_it() -> None:
+    """torch `test_serialization_storage_slice`: the second storage begins one element behind the first."""
+    view = "BINUNICODE '{}'\nBININT1 {}\nBININT1 {}\nTUPLE3"
+    data = loose_views("NONE", view.format("v", 1, 2), view.format("v", 1, 2), view.format("u", 1, 2))
+    whole, part, again, other = safeload.load(data)
+    assert part is again is not other and part.array.tolist() == [1.0, 2.0] and (part.size, part.nbytes) == (2, 8)
+    assert part.array.ctypes.data == whole.array.ctypes.data + 4 == other.array.ctypes.data
+    for bad in (view.format("v", 2, 2), view.format("v", 0, 4)):
+        assert {finding.rule for finding in safeload.scan(loose_views("NONE", bad)).errors} == {"SL401"}
+    assert {finding.rule for finding in safeload.scan(loose_views(view.format("v", 1, 2), view.format("v", 0, 2))).errors} == {"SL404"}

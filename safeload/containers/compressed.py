@@ -2,7 +2,8 @@
 
 The libraries inflate; this module says how much: bytes are counted while they come out, against `inflated_bytes` and `compression_ratio`, so a bomb costs
 what the budget allows and no more. Streams behind each other are one file, as the tools write and read them. Refuses a stream that is broken or ends early, and
-bytes that belong to no stream (SL117), and dictionaries beyond `dictionary_bytes` (SL901). Every byte is accounted for: the inflater took it.
+bytes that belong to no stream (SL117): padding, and the skippable frames of zstandard and lz4, which hold whatever their writer liked and no reader sees.
+Refuses dictionaries beyond `dictionary_bytes` (SL901). Every byte is accounted for: the inflater took it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from safeload.errors import CheckpointError, ContainerError, UnsupportedFormat
 from safeload.limits import KIB, MIB, Limits
 from safeload.source import ByteSource
 
+FIRST_CHUNK_BYTES = 4 * KIB  # of a stream read at first: a file may hold very many short ones
 CHUNK_BYTES = 256 * KIB  # of the file read at once
 OUTPUT_BYTES = 1 * MIB  # inflated at once, by libraries that can be told so
 ZSTD_INPUT_BYTES = 1 * KIB  # zstandard cannot; a block of 4 bytes gives up to 128 KiB (RFC 8878, 3.1.1.2.4), so this gives 32 MiB at most
 GZIP_WINDOW, ZLIB_WINDOW = 31, 15  # zlib.decompressobj: the largest window, and 16 for a gzip header
+XZ_MEMORY_BYTES = (1, (1 << 64) - 1)  # least and most that liblzma can be told (lzma/container.h, a uint64)
+ZSTD_WINDOW_BYTES = (1 << 10, 1 << 31)  # the same for zstandard (zstd.h, ZSTD_WINDOWLOG_ABSOLUTEMIN and ZSTD_WINDOWLOG_MAX_64)
 
 
 Started = tuple[Any, type[Exception]]  # an inflater with the interface of `bz2.BZ2Decompressor`, and what it raises for a broken stream
@@ -106,7 +110,8 @@ def _lzma(*, alone: bool) -> Callable[[Limits], Started]:
     def start(limits: Limits) -> Started:
         import lzma
 
-        return lzma.LZMADecompressor(lzma.FORMAT_ALONE if alone else lzma.FORMAT_XZ, memlimit=limits.dictionary_bytes), lzma.LZMAError
+        memory = _within(limits.dictionary_bytes, XZ_MEMORY_BYTES)
+        return lzma.LZMADecompressor(lzma.FORMAT_ALONE if alone else lzma.FORMAT_XZ, memlimit=memory), lzma.LZMAError
 
     return start
 
@@ -116,7 +121,8 @@ def _zstd(limits: Limits) -> Started:
         import zstandard
     except ImportError:
         raise _missing("zstandard", "zstd") from None
-    return _Zstd(zstandard.ZstdDecompressor(max_window_size=limits.dictionary_bytes).decompressobj()), zstandard.ZstdError
+    window = _within(limits.dictionary_bytes, ZSTD_WINDOW_BYTES)
+    return _Zstd(zstandard.ZstdDecompressor(max_window_size=window).decompressobj()), zstandard.ZstdError
 
 
 def _lz4(limits: Limits) -> Started:
@@ -127,6 +133,11 @@ def _lz4(limits: Limits) -> Started:
     return lz4.frame.LZ4FrameDecompressor(), RuntimeError
 
 
+def _within(limit: int, allowed: tuple[int, int]) -> int:
+    """A limit of ours as a number that the library takes."""
+    return max(allowed[0], min(limit, allowed[1]))
+
+
 def _missing(name: str, extra: str) -> UnsupportedFormat:
     return UnsupportedFormat(f"the file is compressed with {name}, which needs a library: pip install 'safeload[{extra}]'", rule="SL002")
 
@@ -134,8 +145,8 @@ def _missing(name: str, extra: str) -> UnsupportedFormat:
 CODECS: tuple[Codec, ...] = (
     Codec("gzip", re.compile(rb"\x1f\x8b\x08"), _zlib(GZIP_WINDOW)),
     Codec("xz", re.compile(rb"\xfd7zXZ\0"), _lzma(alone=False)),
-    # `]` opens pickles too, but a zero byte is no opcode: properties of 3/0/2, a dictionary of a multiple of 64 KiB
-    Codec("lzma", re.compile(rb"]\0\0"), _lzma(alone=True), joined=False),
+    # `]` opens pickles too, but a zero byte is no opcode: properties of 3/0/2, a dictionary of a multiple of 256 bytes
+    Codec("lzma", re.compile(rb"]\0"), _lzma(alone=True), joined=False),
     # `B` is BINBYTES: a block, or the end of an empty stream, has to follow
     Codec("bzip2", re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), _bz2),
     # deflate with a window of 32 KiB, and the four levels that make the two bytes a multiple of 31 (RFC 1950)
@@ -144,6 +155,7 @@ CODECS: tuple[Codec, ...] = (
     Codec("lz4", re.compile(rb"\x04\x22\x4d\x18"), _lz4),
 )
 """In the order in which they are asked. No signature is the start of a pickle that any unpickler takes."""
+SIGNATURE_BYTES = 16  # more than the longest of them
 
 
 def codec_of(head: bytes) -> Codec | None:
@@ -156,26 +168,27 @@ def inflate(source: ByteSource, codec: Codec, limits: Limits, budget: Budget) ->
     out = bytearray()
     position = 0
     while position < source.size:
-        if position and not codec.joined:
-            raise ContainerError(f"{source.size - position:,} bytes follow the {codec.name} stream", rule="SL117", offset=position)
+        if position and not (codec.joined and codec.signature.match(source.read(position, min(SIGNATURE_BYTES, source.size - position)))):
+            raise ContainerError(f"{source.size - position:,} bytes follow the {codec.name} stream and are no other", rule="SL117", offset=position)
         position = _stream(source, codec, position, out, limits, budget)
     return ByteSource(name=source.name, size=len(out), buffer=out)
 
 
 def _stream(source: ByteSource, codec: Codec, position: int, out: bytearray, limits: Limits, budget: Budget) -> int:
     """Inflate the one stream that begins at `position` into `out`; returns where it ends."""
-    start = position
+    start, length = position, FIRST_CHUNK_BYTES
     inflater, failure = codec.start(limits)
     while not inflater.eof:
-        chunk = b""
-        if inflater.needs_input and position < source.size:
-            chunk = source.read(position, min(CHUNK_BYTES, source.size - position))
+        chunk, starved = b"", inflater.needs_input
+        if starved and position < source.size:
+            chunk = source.read(position, min(length, source.size - position))
             position += len(chunk)
+            length = min(2 * length, CHUNK_BYTES)
         try:
             part = inflater.decompress(chunk, OUTPUT_BYTES)
         except failure as error:
             raise _broken(codec, str(error), start, limits) from None
-        if not part and not chunk and inflater.needs_input and not inflater.eof:
+        if starved and not (chunk or part or inflater.eof):
             raise ContainerError(f"the {codec.name} stream does not end: the file is cut short, it holds {source.size:,} bytes", rule="SL004", offset=start)
         out += part
         _spend(len(part), len(out), position, limits, budget)

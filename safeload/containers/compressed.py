@@ -191,17 +191,17 @@ def _stream(source: ByteSource, codec: Codec, position: int, out: bytearray, lim
         if starved and not (chunk or part or inflater.eof):
             raise ContainerError(f"the {codec.name} stream does not end: the file is cut short, it holds {source.size:,} bytes", rule="SL004", offset=start)
         out += part
-        _spend(len(part), len(out), position, limits, budget)
+        _spend(len(part), len(out), source.size, limits, budget)
     return position - len(inflater.unused_data or b"")
 
 
-def _spend(fresh: int, total: int, consumed: int, limits: Limits, budget: Budget) -> None:
-    """Count what came out, before more does."""
+def _spend(fresh: int, total: int, file_bytes: int, limits: Limits, budget: Budget) -> None:
+    """Count what came out, before more does. The ratio is that of the whole file: honest ones may begin with any number of zeros."""
     budget.inflated_bytes += fresh
     if budget.inflated_bytes > limits.inflated_bytes:
         raise exceeded("inflated_bytes", limits.inflated_bytes, f"the file inflates to {budget.inflated_bytes:,} bytes and more, beyond")
-    if total > RATIO_FLOOR_BYTES and total > consumed * limits.compression_ratio:
-        raise exceeded("compression_ratio", limits.compression_ratio, f"{consumed:,} bytes inflate to {total:,} and more, a higher ratio")
+    if total > RATIO_FLOOR_BYTES and total > file_bytes * limits.compression_ratio:
+        raise exceeded("compression_ratio", limits.compression_ratio, f"{file_bytes:,} bytes inflate to {total:,} and more, a higher ratio")
     budget.check_time()
 
 

@@ -19,6 +19,7 @@ from safeload.containers.base import STORED, Container, Member
 from safeload.containers.inflate import read_member
 from safeload.errors import CheckpointError
 from safeload.findings import Finding, GlobalUse, Level, MemberInfo
+from safeload.formats.embedded import with_storages
 from safeload.limits import Limits
 from safeload.machine.interpret import interpret
 from safeload.machine.nodes import ObjectGraph
@@ -135,6 +136,7 @@ class Judging:
 
     def judged(self, container: Container, member: str, data: bytes, graph: ObjectGraph, *, external: External | None = None) -> Plan | None:
         """The plan of one whole stream, or None and the findings. `external` gives the nodes that other parts of the file explain."""
+        external = with_storages(self, container, member, graph, external)
         self.opcodes += graph.opcodes
         self.graphs.append((member, data, graph))
         judgement = self._vet(graph, member or None, external)

@@ -314,6 +314,7 @@ CONTRACTS: dict[str, Contract] = {
         _contract("qscheme", "qscheme", "reference"),
         _contract("storage-type", "storage-type", "storage-type reference"),
         # torch tensors
+        _contract("storage-bytes", "storage", "call", "bytes"),  # `formats.embedded` reads the bytes; a call that it does not explain is refused
         _contract("tensor", "tensor", "call", _DENSE, _DENSE + " bool hooks dict?"),
         _contract("tensor-v3", "tensor", "call", _DENSE + " bool hooks dtype dict?"),
         _contract("parameter", "parameter", "call", "tensor bool hooks"),

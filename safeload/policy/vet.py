@@ -169,6 +169,8 @@ class _Judge:
             self.kinds[call.index] = contract.produces
             if contract.id == "reconstructor":
                 self._reconstructed(call)
+            elif contract.id == "storage-bytes":
+                self.storages[call.index] = self.external.storages[call.index]
         elif self._opaque_instead(func, contract):
             self._opaque(call)
         else:
@@ -208,6 +210,8 @@ class _Judge:
         problem = contract.check(args, self) if contract.check is not None else None
         if problem is not None:
             return "SL304", f"{name}: {problem}"
+        if contract.id == "storage-bytes" and call.index not in self.external.storages:
+            return "SL304", f"the argument of {name} is not one storage that torch saved"
         if contract.copies or contract.produces in ("bytearray", "quantized-tensor"):
             self.copies.spend(sum(len(part) for part in _containers(args)) + sum(len(arg) for arg in args if type(arg) in _SIZED), self.member, call.offset)
         self.keys.copied(contract, call)
@@ -300,7 +304,7 @@ class _Judge:
             return
         self._is_storage(node, parsed)
 
-    def _is_storage(self, node: PersistentId | Call, storage: StorageId) -> None:
+    def _is_storage(self, node: PersistentId, storage: StorageId) -> None:
         self.storages[node.index] = storage
         self.kinds[node.index] = "storage"
         self.constructors[node.index] = "storage"
@@ -421,7 +425,7 @@ class _Judge:
                 if kind is Global:
                     self.uses[value].add("reference")
                     continue
-                if kind is PersistentId:
+                if kind is PersistentId or (kind is Call and value.index in self.storages):
                     self.loose.add(value.index)
                     continue
                 if kind not in _WALKED or id(value) in seen:

@@ -207,6 +207,7 @@ BUILDERS: dict[str, Builder] = {
     "namespace": lambda replay, call: Namespace(),
     "uuid": _uuid,
     "plain-object": opaque,
+    "storage-bytes": lambda replay, call: None,  # made when it is asked for, as those of persistent ids are
     "tensor": _proved,
     "tensor-v3": _proved,
     "parameter": _parameter,

@@ -76,7 +76,7 @@ class Replay:
             if kind is Call:
                 if index in literals:
                     values[index] = literals[index]
-                elif constructors[index] != "storage":
+                else:
                     values[index] = BUILDERS[constructors[index]](self, record)  # type: ignore[index, arg-type]
             elif kind is Global:
                 values[index] = name(record, constructors[index])  # type: ignore[arg-type]
@@ -99,7 +99,7 @@ class Replay:
 
     def value_of(self, node: Any) -> Any:
         """The value of a node that the log has passed."""
-        if self.plan.vetted.constructors[node.index] == "storage":
+        if node.index in self.plan.vetted.storages:
             return self._storage(node)
         if type(node) is PersistentId and self.plan.vetted.constructors[node.index] == "module-class":
             return self.values[next(part.index for part in node.pid if type(part) is Global)]

@@ -125,7 +125,7 @@ class _Loader:
 
     __slots__ = ("budget", "form", "mapped", "member", "private", "source")
 
-    def __init__(self, source: ByteSource, member: Member | None, budget: Budget, mapped: bool, form: Form, private: bytes | None) -> None:
+    def __init__(self, source: ByteSource, member: Member | None, budget: Budget, mapped: bool, form: Form, private: bytes | memoryview | None) -> None:
         self.source = source
         self.member = member
         self.budget = budget
@@ -139,10 +139,10 @@ class _Loader:
 
     def _raw(self) -> Bytes:
         member = self.member
-        if member is None or not member.size:
-            return np.empty(0, np.uint8)
-        if self.private is not None:  # its values were judged, so these bytes are the ones to use, not what the map shows by now
+        if self.private is not None:  # its values were judged, so these bytes are the ones to use, not what the map shows by now; or they stand in the stream
             raw: Any = bytearray(self.private)
+        elif member is None or not member.size:
+            raw = b""
         elif member.method != STORED:
             raw = bytearray(read_member(self.source, member, self.budget.limits))  # the budget was spent when it was judged
         else:

@@ -20,7 +20,7 @@ from safeload.storage import prove_arrays as numbers
 from safeload.storage import prove_tensors as tensors
 from safeload.storage.arrays import BadArray
 from safeload.storage.prover import Prover
-from safeload.storage.records import Plan, Proof
+from safeload.storage.records import Plan, Proof, StorageRecord
 
 RECORDS_PER_CHECK = 1_024  # entries of the log between two looks at the clock
 
@@ -89,7 +89,13 @@ def _typed(prover: Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
     return PROVERS[constructor](prover, index, args[2], at)
 
 
+def _storage(prover: Prover, index: int, args: tuple[Any, ...], at: int) -> StorageRecord:
+    """A storage whose bytes stand in the stream."""
+    return prover.storage(prover.vetted.storages[index])
+
+
 PROVERS: dict[str | None, Callable[[Prover, int, tuple[Any, ...], int], Any]] = {
+    "storage-bytes": _storage,
     "tensor": tensors.dense,
     "tensor-v3": tensors.dense_v3,
     "parameter": tensors.parameter,

@@ -53,7 +53,7 @@ class Prover:
         graph = vetted.graph
         self.copies = Copies(budget.limits, graph.end - graph.start)
         self.external = External()
-        self.private: dict[str, bytes] = {}
+        self.private: dict[str, bytes | memoryview] = {}
         self.views: dict[tuple[str, Any], Any] = {}  # (storage, key of a view of it) -> the view
         self.findings: list[Finding] = []
         self.sealed: set[int] = set()  # dtypes and arrays that may take no further state: something was built from them

@@ -88,7 +88,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     storages: dict[str, StorageRecord]
     records: dict[int, Any]
     values: tuple[str, ...]  # keys of the storages that stand as values, outside of any tensor
-    private: dict[str, bytes]  # storage key -> its bytes as they were judged, where values are part of the proof (sparse indices): a map could change since
+    private: dict[str, bytes | memoryview]  # storage key -> its bytes as they were judged: values that are part of the proof, bytes in a stream
     tensor_count: int
     tensor_bytes: int
 

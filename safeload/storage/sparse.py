@@ -18,13 +18,13 @@ CAST: dict[str, Literal["q", "i", "B"]] = {"int64": "q", "int32": "i", "uint8": 
 LITTLE_ENDIAN_HERE = memoryview((1).to_bytes(4, "little")).cast("i")[0] == 1
 
 
-def values(tensor: TensorRecord, storage: StorageRecord, raw: bytes, byteorder: str) -> Sequence[int]:
+def values(tensor: TensorRecord, storage: StorageRecord, raw: bytes | memoryview, byteorder: str) -> Sequence[int]:
     """The elements of an integer tensor on a storage that holds `raw`, in C order, without numpy. Empty for any other dtype; the caller judges the dtype."""
     code = CAST.get(tensor.dtype.name)
     count = elements(tensor.shape)
     if code is None or not count:
         return ()
-    if storage.member is None or count * tensor.dtype.itemsize > storage.nbytes:  # a stride of 0 would make more indices than there are bytes
+    if count * tensor.dtype.itemsize > storage.nbytes:  # a stride of 0 would make more indices than there are bytes
         raise StorageError(f"an index tensor of {count:,} elements stands on a storage of {storage.nbytes:,} bytes", rule="SL405")
     width = tensor.dtype.itemsize
     raw = raw[: len(raw) // width * width]

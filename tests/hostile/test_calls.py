@@ -63,7 +63,6 @@ GADGETS = {
     "pickle.loads": "b'N.'",
     "_pickle.loads": "b'N.'",
     "cPickle.loads": "b'N.'",
-    "torch.storage._load_from_bytes": "b'N.'",
     "torch.load": "'x'",
     "numpy.load": "'x'",
     "joblib.load": "'x'",

@@ -185,7 +185,7 @@ DANGERS: dict[str, str] = {
     """,
     "code.deserialize": """
         pickle.loads cPickle.loads _pickle.Unpickler pickle._loads dill.loads dill._dill.loads cloudpickle.loads joblib.load torch.load
-        torch.serialization.load torch.storage._load_from_bytes numpy.load pandas.read_pickle shelve.open marshal.loads yaml.unsafe_load
+        torch.serialization.load numpy.load pandas.read_pickle shelve.open marshal.loads yaml.unsafe_load
         jsonpickle.decode copy_reg.add_extension
     """,
     "code.attribute": """

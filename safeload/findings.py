@@ -52,9 +52,11 @@ RULES: tuple[Rule, ...] = (
     Rule("SL121", "torch-record", "error", "A record of the archive (version, byteorder, ...) has a value that torch never writes."),
     Rule("SL122", "unknown-member", "error", "A member that no torch release writes and that nothing refers to."),
     Rule("SL123", "unreferenced-storage", "note", "A storage that no tensor refers to."),
+    Rule("SL124", "code-member", "error", "The archive carries code beside its weights; safeload does not run it, its own loader would."),
     Rule("SL130", "npy-header", "error", "The header or the length of a .npy file is none that numpy writes."),
     Rule("SL131", "joblib-array", "error", "The raw bytes of an array between the opcodes are not where or what joblib writes."),
     Rule("SL132", "safetensors-header", "error", "The header of a safetensors file breaks the format, or does not cover its bytes exactly."),
+    Rule("SL133", "weights-config", "error", "The JSON that names the tensors of an archive does not say exactly which bytes they are."),
     Rule("SL141", "tar-header", "error", "A header of the tar archive is malformed, or its checksum is wrong."),
     Rule("SL142", "tar-member", "error", "A member of the tar archive is no plain file, or a header about it is ambiguous."),
     Rule("SL143", "tar-gap", "error", "Bytes of the tar archive that belong to nobody, or an end that is none."),
@@ -90,15 +92,16 @@ RULES: tuple[Rule, ...] = (
 BY_CODE: dict[str, Rule] = {rule.code: rule for rule in RULES}
 
 
-REFUSED_IN_STREAM = frozenset({"SL203", "SL204"})
+UNDERSTOOD = frozenset({"SL124", "SL203", "SL204"})
 
 
 def verdict_of_error(code: str) -> Verdict:
     """What an error of this rule makes of the verdict (law 4): judged and refused, or never fully read.
 
     An opcode that reaches outside the file, and an argument that hides opcodes behind its frame, were understood and are refused: no honest writer makes them.
+    So was code in an archive, which only some policies put up with.
     """
-    return "rejected" if code.startswith(("SL3", "SL4")) or code in REFUSED_IN_STREAM else "inconclusive"
+    return "rejected" if code.startswith(("SL3", "SL4")) or code in UNDERSTOOD else "inconclusive"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +136,7 @@ class GlobalUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One member of the container: `role` is pickle, storage, record, directory, file or unknown."""
+    """One member of the container: `role` is pickle, storage, record, directory, file, code or unknown."""
 
     name: str
     role: str

@@ -22,7 +22,7 @@ from safeload.containers.base import STORED, Container
 from safeload.containers.detect import open_container
 from safeload.errors import CheckpointError
 from safeload.findings import Finding, GlobalUse, Report, Verdict, verdict_of_error
-from safeload.formats import archive, npy, npz, safetensors, sequence, tar
+from safeload.formats import archive, export, npy, npz, package, safetensors, sequence, tar, torchscript
 from safeload.formats.judging import Judging, Options, Verify
 from safeload.limits import Limits
 from safeload.machine.nodes import ObjectGraph
@@ -37,6 +37,9 @@ CRC_CHUNK_BYTES = 1 << 20
 READERS: dict[str, Callable[[Judging, Container], Document | None]] = {
     "torch.zip": archive.read_torch_zip,
     "zip": archive.read_plain_zip,
+    "torch.script": torchscript.read,
+    "torch.package": package.read,
+    "torch.export": export.read,
     "npy": npy.read,
     "npz": npz.read,
     "safetensors": safetensors.read,

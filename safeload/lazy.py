@@ -141,7 +141,10 @@ class Checkpoint:
             replay = _LazyReplay(document, part)
             replay.run()
             return replay.finish()
-        values = {key: LazyTensor(record, part) for key, record in document.entries.items()}
+        values = OrderedDict(
+            (key, LazyTensor(record, part) if isinstance(record, (TensorRecord, ArrayRecord)) else self._lazy(record, f"{name}{key}{NESTED}"))
+            for key, record in document.entries.items()
+        )
         return next(iter(values.values())) if document.bare else values
 
     def keys(self) -> list[str]:

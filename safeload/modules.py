@@ -14,6 +14,7 @@ from safeload.values import OpaqueObject
 
 MAX_MODULE_DEPTH = 1_000  # nested modules on one path; a cycle of modules is longer than any real one
 MAX_MODULES = 100_000  # visits; modules that share their children double the names at each level
+SCRIPT_CLASSES = "__torch__."
 CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model", "ema", "net", "module")  # where training scripts put the weights, in this order
 TENSOR_TYPES = (SparseTensor, QuantizedTensor, NestedTensor, MetaTensor, SubclassTensor)
 
@@ -23,7 +24,8 @@ def state_dict(obj: Any) -> OrderedDict[str, Any]:
 
     `obj` is what `load(..., policy="inspect")` returned: a module record, a state dict (returned as it is), or a checkpoint dict that holds one of them under
     `state_dict`, `model_state_dict`, `model`, `ema`, `net` or `module`. A parameter that is shared by two modules appears under both names, as in torch.
-    Buffers registered with `persistent=False` are left out. Raises `TypeError` where nothing of that kind is found.
+    Buffers registered with `persistent=False` are left out. Of a TorchScript module every tensor attribute is in it: which of them are parameters
+    and buffers stands in the code alone. Raises `TypeError` where nothing of that kind is found.
     """
     found = _find(obj)
     if found is None:
@@ -34,8 +36,13 @@ def state_dict(obj: Any) -> OrderedDict[str, Any]:
 
 
 def is_module(obj: Any) -> bool:
-    """Does a record look like an `nn.Module`? By its state, not by its name."""
-    return isinstance(obj, OpaqueObject) and {"_parameters", "_modules"} <= obj.attributes.keys()
+    """Does a record look like an `nn.Module`? By its state, not by its name; but TorchScript's have none of a module's own attributes."""
+    return isinstance(obj, OpaqueObject) and ({"_parameters", "_modules"} <= obj.attributes.keys() or _is_script(obj))
+
+
+def _is_script(obj: Any) -> bool:
+    """A module of a TorchScript archive: its tensors and submodules are plain attributes."""
+    return isinstance(obj, OpaqueObject) and obj.type_name.startswith(SCRIPT_CLASSES) and isinstance(obj.state, dict)
 
 
 def _find(obj: Any) -> Any:
@@ -76,6 +83,10 @@ def _module(root: OpaqueObject) -> OrderedDict[str, Any]:
         if depth > MAX_MODULE_DEPTH:
             raise TypeError("the modules contain each other")
         attributes = module.attributes
+        if _is_script(module):
+            out.update((f"{prefix}{name}", value) for name, value in attributes.items() if _is_tensor(value))
+            stack.extend((f"{prefix}{name}.", child, depth + 1) for name, child in reversed(attributes.items()) if _is_script(child))
+            continue
         transient = attributes.get("_non_persistent_buffers_set")
         hidden = transient if isinstance(transient, (set, frozenset, list)) else ()
         for name, value in _mapping(attributes.get("_parameters")).items():

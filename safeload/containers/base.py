@@ -9,7 +9,7 @@ import msgspec
 from safeload.findings import Finding
 from safeload.source import ByteSource
 
-Role = Literal["pickle", "storage", "record", "directory", "file", "unknown"]  # a file has members of its own, read one stage later
+Role = Literal["pickle", "storage", "record", "directory", "file", "code", "unknown"]  # a file has members of its own, read one stage later
 STORED = 0
 DEFLATED = 8
 

@@ -17,12 +17,13 @@ from msgspec.structs import replace
 
 from safeload.budget import Budget
 from safeload.containers.base import Container, Member, Role
+from safeload.containers.torch_archive import read_torch_archive
 from safeload.containers.torch_records import GRAMMAR, read_record
-from safeload.containers.zip_directory import read_zip
+from safeload.containers.zip_directory import ZipDirectory, read_zip
 from safeload.containers.zip_end import LOCAL_SIGNATURE
-from safeload.containers.zip_kinds import is_npz, other_zip
+from safeload.containers.zip_kinds import is_npz, kind_of
 from safeload.containers.zip_names import shown
-from safeload.errors import ContainerError, UnsupportedFormat
+from safeload.errors import ContainerError
 from safeload.findings import Finding
 from safeload.limits import Limits
 from safeload.source import ByteSource
@@ -46,11 +47,22 @@ def read_torch_zip(source: ByteSource, limits: Limits, budget: Budget | None = N
     if source.size < len(LOCAL_SIGNATURE) or source.read(0, len(LOCAL_SIGNATURE)) != LOCAL_SIGNATURE:
         raise ContainerError("a torch zip starts with the bytes PK\\x03\\x04", rule="SL101", offset=0)
     directory = read_zip(source, limits)
+    container = _container(source, directory, limits, budget)
+    return replace(container, findings=(*container.findings, *directory.findings)) if directory.findings else container
+
+
+def _container(source: ByteSource, directory: ZipDirectory, limits: Limits, budget: Budget | None) -> Container:
     # 2
     if is_npz(directory.members):
         arrays = {name: replace(member, role="file") for name, member in directory.members.items()}
         return Container(format="npz", source=source, members=arrays, accounted=directory.accounted)
     folder = _first_folder(directory.members)
+    found = kind_of([name for name in directory.members if not name.startswith(folder + STORAGE_FOLDER)] if folder else list(directory.members), folder)
+    if found is not None:
+        kind, place = found
+        if kind.format is None:
+            return _plain_zip(source, directory.members, directory.accounted, f"this is {kind.what}, which does not load: {kind.hint}")
+        return read_torch_archive(kind.format, place, source, directory.members, directory.accounted, limits, budget)
     if not folder or (folder + PICKLE not in directory.members and folder + VERSIONS[0] not in directory.members):
         return _plain_zip(source, directory.members, directory.accounted)
     _check_folder(directory.members, folder)
@@ -84,23 +96,18 @@ def read_torch_zip(source: ByteSource, limits: Limits, budget: Budget | None = N
     )
 
 
-def _plain_zip(source: ByteSource, members: dict[str, Member], accounted: int) -> Container:
+def _plain_zip(source: ByteSource, members: dict[str, Member], accounted: int, message: str = "") -> Container:
     """A zip that is none of torch's. It never loads; its members stay `unknown`, so that a pickle among them is judged and a payload in it named."""
     first = shown(next(iter(members), ""))
-    message = f"this is a zip archive that torch.save did not write ({len(members):,} members, the first is {first}): no <name>/{PICKLE}; unpack it first"
+    if not message:
+        message = f"this is a zip archive that torch.save did not write ({len(members):,} members, the first is {first}): no <name>/{PICKLE}; unpack it first"
     return Container(format="zip", source=source, members=members, accounted=accounted, findings=(Finding(rule="SL002", message=message),))
 
 
 def _first_folder(members: dict[str, Member]) -> str:
-    """The folder of the first member, slash included; empty where it stands in none. Raises SL002 where the names are those of another kind of zip."""
-    first = next(iter(members), "")
-    prefix, slash, _ = first.partition("/")
-    folder = prefix + slash
-    other = other_zip([name for name in members if not name.startswith(folder + STORAGE_FOLDER)], folder)
-    if other is not None:
-        kind, hint = other
-        raise UnsupportedFormat(f"this is {kind}, which this version does not read; {hint}", rule="SL002")
-    return folder
+    """The folder of the first member, slash included; empty where it stands in none."""
+    prefix, slash, _ = next(iter(members), "").partition("/")
+    return prefix + slash if slash else ""
 
 
 def _check_folder(members: dict[str, Member], folder: str) -> None:

@@ -14,7 +14,8 @@ from safeload.containers.base import Member
 from safeload.containers.zip_central import read_entries
 from safeload.containers.zip_end import read_end
 from safeload.containers.zip_local import read_members
-from safeload.containers.zip_names import check_distinct
+from safeload.containers.zip_names import check_distinct, check_paths
+from safeload.findings import Finding
 from safeload.limits import Limits
 from safeload.source import ByteSource
 
@@ -24,6 +25,7 @@ class ZipDirectory(msgspec.Struct, frozen=True, kw_only=True):
 
     members: dict[str, Member]
     accounted: int
+    findings: tuple[Finding, ...] = ()
 
 
 def read_zip(source: ByteSource, limits: Limits) -> ZipDirectory:
@@ -46,8 +48,9 @@ def read_zip(source: ByteSource, limits: Limits) -> ZipDirectory:
     directory = end.directory if end.directory is not None else source.read(end.directory_offset, end.directory_size)
     entries = read_entries(directory, end.entries, end.directory_offset, limits)
     # 4
-    check_distinct([entry[2] for entry in entries])
+    names = [entry[2] for entry in entries]
+    check_distinct(names)
     # 5
     members = read_members(source, entries, end.directory_offset)
     accounted = end.directory_offset + end.directory_size + end.records_size
-    return ZipDirectory(members={member.name: member for member in members}, accounted=accounted)
+    return ZipDirectory(members={member.name: member for member in members}, accounted=accounted, findings=check_paths(names))

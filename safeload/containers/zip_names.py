@@ -3,7 +3,7 @@
 Names are dictionary keys and nothing else: safeload never extracts. They are held to a narrow grammar all the same, because two readers that
 normalise a name differently open two different members. Flag bit 11 says UTF-8; without it APPNOTE 4.4.4 says code page 437, and there only
 ASCII is accepted, where the two are the same. Refused: undecodable bytes, anything `str.isprintable` refuses (controls, NUL, bidirectional
-overrides, line separators, odd spaces), backslashes, absolute names, empty, `.` and `..` segments.
+overrides, line separators, odd spaces). Backslashes, absolute names, empty, `.` and `..` segments keep an archive from loading.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from safeload.errors import ContainerError
+from safeload.findings import Finding
 
 SHOWN_CHARACTERS = 80  # of text that comes from a file, in a message
 FLAG_UTF8 = 0x0800  # general purpose bit 11, APPNOTE appendix D
@@ -35,11 +36,17 @@ def decode_name(raw: bytes, flags: int, offset: int) -> str:
         raise ContainerError("a member has no name", rule="SL113", offset=offset)
     if not name.isprintable():
         raise ContainerError(f"the member name {shown(name)} holds characters that cannot be printed", rule="SL113", offset=offset)
-    if _ODD_PATH.search(name):
-        raise ContainerError(
-            f"the member name {shown(name)} is not a plain relative path (absolute, backslash, or an empty, '.' or '..' segment)", rule="SL113", offset=offset
-        )
     return name
+
+
+def check_paths(names: list[str]) -> tuple[Finding, ...]:
+    """A finding for the first name that climbs, is absolute or oddly spelled: such an archive never loads, and its members are judged all the same."""
+    odd = [name for name in names if _ODD_PATH.search(name)]
+    if not odd:
+        return ()
+    more = f" (and {len(odd) - 1:,} more)" if len(odd) > 1 else ""
+    message = f"the member name {shown(odd[0])}{more} is not a plain relative path (absolute, backslash, or an empty, '.' or '..' segment)"
+    return (Finding(rule="SL113", message=message, member=odd[0]),)
 
 
 def check_distinct(names: list[str]) -> None:

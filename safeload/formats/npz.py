@@ -6,10 +6,10 @@ budget.
 
 from __future__ import annotations
 
-from safeload.containers.base import STORED, Container, Member
+from safeload.containers.base import Container
 from safeload.containers.zip_kinds import NPY_SUFFIX
+from safeload.formats.archive import source_of
 from safeload.formats.judging import Judging
-from safeload.source import ByteSource
 from safeload.storage.records import Document, Group
 
 
@@ -18,10 +18,3 @@ def read(judging: Judging, container: Container) -> Document | None:
     parts = {name.removesuffix(NPY_SUFFIX): judging.nested(source_of(judging, member), name) for name, member in container.members.items()}
     whole = {name: part for name, part in parts.items() if part is not None}
     return Group(parts=whole) if len(whole) == len(parts) else None
-
-
-def source_of(judging: Judging, member: Member) -> ByteSource:
-    """The content of an archive's member as a source: a part of the file, or private memory for what has to be inflated."""
-    if member.method == STORED:
-        return judging.source.part(member.offset, member.size)
-    return ByteSource(name=member.name, size=member.size, buffer=bytearray(judging.member_bytes(member)))

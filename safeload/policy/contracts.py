@@ -341,6 +341,8 @@ CONTRACTS: dict[str, Contract] = {
         _contract("joblib-array", "ndarray", "call new build", "()", state=joblib_state, external=_NO_ARRAY),
         # protocol 0 and 1 spell `object.__new__(cls)` this way; what it means is what a NEWOBJ of its first argument would mean
         _contract("reconstructor", "reconstructed", "call", "class global:builtins.object none"),
+        # functions that return what they are given
+        _contract("identity", "value", "call", "list|tuple str?", "any str?"),
         # inert records
         _contract("opaque-attribute", "opaque-attribute", "call", "opaque-class identifier"),
     )

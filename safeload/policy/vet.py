@@ -300,7 +300,9 @@ class _Judge:
             return
         parsed = self._storage_id(node)
         if isinstance(parsed, str):
-            self._find("SL306", parsed, node.offset)
+            runs = type(node.pid) is tuple and node.pid[:1] == ("reduce_package",)  # torch/package/_package_unpickler.py: calls a function of the package
+            message = "a persistent id asks torch.package to call a function (reduce_package), which safeload never does" if runs else parsed
+            self._find("SL306", message, node.offset, capability="code.exec" if runs else None)
             return
         self._is_storage(node, parsed)
 
@@ -538,7 +540,9 @@ class _Judge:
             places=tuple((self.member or "", offset) for offset in offsets[:MAX_LISTED_PLACES]),
         )
 
-    def _find(self, rule: str, message: str, offset: int, decision: Decision | None = None, global_: Global | None = None) -> None:
+    def _find(
+        self, rule: str, message: str, offset: int, decision: Decision | None = None, global_: Global | None = None, *, capability: str | None = None
+    ) -> None:
         if len(self.findings) >= max(self.limits.findings, 1):  # one is always kept: without any, the file would pass for accepted
             self.suppressed += 1
             return
@@ -549,7 +553,7 @@ class _Judge:
             Finding(
                 rule=rule,
                 message=escape(message, MAX_MESSAGE_CHARACTERS),  # it holds names from the file, and ends up on terminals
-                capability=decision.capability if decision is not None else None,
+                capability=decision.capability if decision is not None else capability,
                 global_name=global_.full if global_ is not None else None,
                 member=self.member,
                 offset=offset,

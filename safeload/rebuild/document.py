@@ -1,6 +1,6 @@
 """A `Document` becomes the value that `load` returns: each part with its storages placed, and a dict for what holds several.
 
-1. A plan is replayed. 2. A table becomes a dict of arrays, or its one array. 3. A group becomes an OrderedDict of its parts' values.
+1. A plan is replayed. 2. A table becomes an OrderedDict of arrays, or its one array. 3. A group becomes an OrderedDict of its parts' values.
 
 Storages are placed part by part, so no more than one part is on the host for each that goes to a device.
 """
@@ -18,6 +18,7 @@ from safeload.placement.place import Placed, place
 from safeload.rebuild import views
 from safeload.rebuild.replay import rebuild
 from safeload.rebuild.storages import inputs
+from safeload.storage.arrays import ArrayRecord
 from safeload.storage.records import Document, Group, Plan, Table, TensorRecord
 
 
@@ -40,12 +41,13 @@ def build(document: Document, how: Building) -> Any:
     if isinstance(document, Plan):
         return rebuild(document, placed, limits=how.budget.limits, mapped=how.mapped, constructors=how.constructors)
     # 2
-    values = {name: entry(document, record, placed, mapped=how.mapped) for name, record in document.entries.items()}
+    values = OrderedDict((name, _entry(document, record, placed, how)) for name, record in document.entries.items())
     return next(iter(values.values())) if document.bare else values
 
 
-def entry(table: Table, record: Any, placed: dict[str, Placed], *, mapped: bool) -> Any:
-    """The array of one entry of a table."""
+def _entry(table: Table, record: TensorRecord | ArrayRecord | Document, placed: dict[str, Placed], how: Building) -> Any:
     if isinstance(record, TensorRecord):
         return views.tensor(record, placed, table.container.byteorder)
-    return views.array(record, table.container.source, mapped=mapped)
+    if isinstance(record, ArrayRecord):
+        return views.array(record, table.container.source, mapped=how.mapped)
+    return build(record, how)

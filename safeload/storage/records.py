@@ -97,12 +97,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """Tensors and arrays by name, of a file that holds no stream: each proved to lie inside its storage, or inside the file."""
 
     container: Container
-    entries: dict[str, TensorRecord | ArrayRecord]
+    entries: dict[str, TensorRecord | ArrayRecord | Document]  # a document: an entry that is a file of its own
     storages: dict[str, StorageRecord] = {}
     bare: bool = False  # the one entry is itself the value, and not a dict of it
 
     @property
-    def records(self) -> dict[str, TensorRecord | ArrayRecord]:
+    def records(self) -> dict[str, Any]:
         """What stands on the storages."""
         return self.entries
 

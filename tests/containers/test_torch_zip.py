@@ -6,7 +6,7 @@ import pytest
 
 from safeload.containers.base import Container
 from safeload.containers.torch_zip import read_torch_zip
-from safeload.errors import CheckpointError, ContainerError, UnsupportedFormat
+from safeload.errors import CheckpointError, ContainerError
 from safeload.limits import DEFAULT_LIMITS
 
 from .zipbuild import Part, build, source_of, torch_parts
@@ -141,22 +141,37 @@ def test_the_checksum_of_a_record_is_checked() -> None:
 @pytest.mark.parametrize(
     ("names", "kind"),
     [
-        ([b"m/data.pkl", b"m/version", b"m/constants.pkl"], "TorchScript"),
-        ([b"m/version", b"m/model.json", b"m/tensors/0"], "TorchScript archive of torch 1.0"),
-        ([b"m/data.pkl", b"m/version", b"m/code/__torch__.py"], "code of TorchScript"),
+        ([b"m/data.pkl", b"m/version", b"m/constants.pkl"], "torch.script"),
+        ([b"m/version", b"m/model.json", b"m/tensors/0"], "torch.script"),
+        ([b"m/data.pkl", b"m/version", b"m/code/__torch__.py"], "torch.script"),
         ([b"m/.data/extern_modules", b"m/model/model.pkl", b"m/.data/version"], "torch.package"),
         ([b"m/.data/python_version", b"m/model/model.pkl", b"m/.data/version"], "torch.package"),
-        ([b"m/archive_format", b"m/data/weights/weight_0", b"m/byteorder"], "torch.export"),
-        ([b"serialized_exported_program.json", b"version"], "torch.export archive of torch 2.7"),
+        ([b"m/archive_format", b"m/data/weights/weight_0", b"m/version"], "torch.export"),
+        ([b"serialized_exported_program.json", b"version"], "torch.export"),
+        ([b"a.npy", b"b.npy"], "npz"),
+        ([b"arrays/a.npy"], "npz"),
+    ],
+    ids=str,
+)
+def test_other_archives_of_torch_are_told_by_their_names(names: list[bytes], kind: str) -> None:
+    container = read([Part(name, b"3") for name in names])
+    assert container.format == kind and not container.findings
+    assert set(container.members) == {name.decode() for name in names}
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
         ([b"data", b"policy.pth", b"_stable_baselines3_version"], "Stable-Baselines3"),
         ([b"MAR-INF/MANIFEST.json", b"model.pt"], "TorchServe"),
         ([b"metadata.json", b"model.weights.h5"], "Keras"),
     ],
     ids=str,
 )
-def test_other_zips_are_named(names: list[bytes], kind: str) -> None:
-    error = refused([Part(name, b"3") for name in names])
-    assert isinstance(error, UnsupportedFormat) and error.rule == "SL002" and kind in error.message
+def test_other_zips_are_named_and_do_not_load(names: list[bytes], kind: str) -> None:
+    container = read([Part(name, b"3") for name in names])
+    (finding,) = container.findings
+    assert (container.format, finding.rule, finding.level) == ("zip", "SL002", "error") and kind in finding.message
 
 
 @pytest.mark.parametrize("names", [[b"data.pkl"], [b"readme.txt", b"x/data.pkl"], [b"x/one.txt", b"x/two.txt"], [b"a/b/data.pkl"]], ids=str)

@@ -135,13 +135,20 @@ def test_names_that_some_reader_takes_for_one_are_sl107(one: str, two: str) -> N
 @pytest.mark.parametrize(
     "name",
     [
-        b"", b"/etc/passwd", b"../up", b"a/../b", b"a/./b", b"a/..", b".", b"a//b", b"a\\b", b"C:/x", b"a/\0", b"a/\n", b"a/\x1b[0m", b"a/\x7f",
-        "a/\u202egnp".encode(), "a/\u2028".encode(), "a/\u0085".encode(), b"a/\xff",
+        b"", b"a/\0", b"a/\n", b"a/\x1b[0m", b"a/\x7f", "a/\u202egnp".encode(), "a/\u2028".encode(), "a/\u0085".encode(), b"a/\xff",
     ],
 )  # fmt: skip
-def test_names_that_are_no_plain_relative_path_are_sl113(name: bytes) -> None:
+def test_names_that_readers_may_decode_differently_are_sl113(name: bytes) -> None:
     error = refused([Part(name, b"x")])
     assert error.rule == "SL113" and str(error).isprintable() and str(error).isascii()
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../up", "a/../b", "a/./b", "a/..", ".", "a//b", "a\\b", "C:/x"])
+def test_names_that_are_no_plain_relative_path_are_a_finding(name: str) -> None:
+    """Zip slip. Nothing is ever extracted, so such an archive does not load and its members are judged all the same."""
+    directory = read(build([Part(name.encode(), b"x"), Part(b"a/good", b"y")]))
+    (finding,) = directory.findings
+    assert (finding.rule, finding.level, finding.member) == ("SL113", "error", name) and finding.message.isascii()
 
 
 @pytest.mark.parametrize("name", ["a/b", ".data/version", "..a/b..", "a/...", "a b/c", "\u6a21\u578b/data.pkl", "a:b/c", "archive/"])

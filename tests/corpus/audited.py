@@ -28,7 +28,7 @@ WATCHED = ("import", "exec", "compile", "open", "marshal.", "pickle.", "subproce
 # What safeload imports inside functions, whatever the file says. Names that files choose (argparse, sklearn, posix ...) are not among them, and must not be.
 # The codecs are those of the opcodes (UNICODE is raw-unicode-escape) and of `encoding=`, which the caller chooses.
 OWN_LAZY_IMPORTS = (
-    "collections", "datetime", "decimal", "fractions", "ml_dtypes", "numpy", "pathlib", "uuid", "zlib", "bz2", "lzma", "zstandard", "lz4.frame",
+    "collections", "datetime", "decimal", "fractions", "ml_dtypes", "numpy", "pathlib", "uuid", "zlib", "binascii", "bz2", "lzma", "zstandard", "lz4.frame",
     "encodings.ascii", "encodings.latin_1", "encodings.raw_unicode_escape", "encodings.unicode_escape", "encodings.utf_8",
 )  # fmt: skip
 NEEDS_OTHERS = ("safeload.cupy", "safeload.torch", "safeload.cli", "safeload.report", "safeload.placement.cupy_backend")

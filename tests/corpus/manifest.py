@@ -30,6 +30,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     expect: Any  # list of nodes, "scan-only", {"unloadable": why} or {"sequence": [...]}
     globals: list[str]
     needs: list[str]
+    reference_state_dict: list[dict[str, Any]] | None = None  # of an archive whose value is no module of torch's own: what its state_dict() was
+    policy_state_dict: list[dict[str, Any]] | None = None  # the same of the .pth member of a Stable-Baselines3 archive
 
     @property
     def path(self) -> Path:

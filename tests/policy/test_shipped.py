@@ -153,7 +153,7 @@ def test_checkpoint_lists_none_of_these(name: str) -> None:
     "name",
     ["functools.partial", "copyreg.__newobj__", "dill._dill._create_function", "dill._dill._create_code", "cloudpickle.cloudpickle._make_function",
      "cloudpickle.cloudpickle.subimport", "torch.nn.modules.container.Sequential", "ultralytics.nn.tasks.DetectionModel", "__main__.Net",
-     "torch.utils.data.dataloader.DataLoader", "inspect.Signature", "types.SimpleNamespace.x", "_io.BytesIO", "torch.jit._pickle.build_intlist"],
+     "torch.utils.data.dataloader.DataLoader", "inspect.Signature", "types.SimpleNamespace.x", "_io.BytesIO"],
 )  # fmt: skip
 def test_inspect_keeps_records_of_these(name: str) -> None:
     assert kind("inspect", name) == "opaque"

@@ -18,7 +18,7 @@ from safeload.budget import Budget, exceeded
 from safeload.containers.base import Container, Member, Role
 from safeload.containers.tar_header import BLOCK_BYTES, Header, read_header
 from safeload.containers.tar_pax import Overrides, read_pax
-from safeload.containers.zip_names import FLAG_UTF8, check_distinct, decode_name, shown
+from safeload.containers.zip_names import FLAG_UTF8, check_distinct, check_paths, decode_name, shown
 from safeload.errors import CheckpointError, ContainerError
 from safeload.findings import Finding
 from safeload.limits import Limits
@@ -44,16 +44,18 @@ def read_tar(source: ByteSource, limits: Limits, budget: Budget | None = None) -
     # 2
     _check_end(source, end)
     # 3
-    check_distinct([member.name for member in entries])
+    names = [member.name for member in entries]
+    check_distinct(names)
+    odd = check_paths(names)
     members = {member.name: member for member in entries}
     # 4
     files = {name for name, member in members.items() if member.role != "directory"}
     if files >= REQUIRED:
         members = {name: msgspec.structs.replace(member, role=ROLES.get(name, member.role)) for name, member in members.items()}
-        return Container(format="torch.tar", source=source, members=members, pickles=("pickle",), accounted=source.size)
+        return Container(format="torch.tar", source=source, members=members, pickles=("pickle",), accounted=source.size, findings=odd)
     first = shown(next(iter(members), ""))
     message = f"this is a tar archive that torch did not write ({len(members):,} members, the first is {first}); unpack it first"
-    return Container(format="tar", source=source, members=members, accounted=source.size, findings=(Finding(rule="SL002", message=message),))
+    return Container(format="tar", source=source, members=members, accounted=source.size, findings=(Finding(rule="SL002", message=message), *odd))
 
 
 def _entries(source: ByteSource, limits: Limits, budget: Budget) -> tuple[list[Member], int]:

@@ -2,8 +2,8 @@
 
 `pickle.dump(tensor)` knows no persistent ids, so torch gives it each storage as a call, whose argument is a whole file in torch's sequential format; below
 protocol 3 the bytes are spelt `_codecs.encode(text, "latin1")`. Under another unpickler the call is `torch.load(..., weights_only=False)`: a second pickle,
-past every check of the first. Here the inner file is read by the machine and judged by the same policy, and must be exactly one storage and nothing else; then it is
-data under any loader. What is read so refers to no further bytes: the outer stream and the saves in it are two levels, and there is no third.
+past every check of the first. Here the inner file is read by the machine and judged by the same policy, and must be exactly one storage and nothing else;
+then it is data under any loader. What is read so refers to no further bytes: the outer stream and the saves in it are two levels, and there is no third.
 
 Refuses everything else in the place of such bytes (SL304, and what is wrong with them): zips, objects that are no storage, bytes behind the payload.
 """

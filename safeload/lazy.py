@@ -26,7 +26,7 @@ from safeload.rebuild.storages import inputs, placed_name
 from safeload.source import ByteSource
 from safeload.storage.arrays import ArrayRecord, name_of, nbytes_of
 from safeload.storage.records import Document, Group, Plan, Table, TensorRecord
-from safeload.tensors import MetaTensor, NestedTensor, QuantizedTensor, SparseTensor, SubclassTensor
+from safeload.tensors import Generator, MetaTensor, NestedTensor, QuantizedTensor, SparseTensor, SubclassTensor
 from safeload.values import OpaqueObject, Storage
 
 MAX_KEY_BITS = 1_024  # beyond this an int key is named by its length
@@ -306,6 +306,8 @@ def _children(value: Any) -> list[tuple[Any, Any]] | None:
         return [(name, part) for name, part in parts if part is not None]
     if isinstance(value, QuantizedTensor):
         return [("int_repr", value.int_repr), ("scale", value.scale), ("zero_point", value.zero_point)]
+    if isinstance(value, Generator):
+        return [("state", value.state)] if value.state is not None else []
     if isinstance(value, NestedTensor):
         return list(enumerate(value.components))
     if isinstance(value, Storage):

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from safeload.values import OpaqueObject
+
 
 class SparseTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A sparse tensor of torch: `layout` is sparse_coo, _csr, _csc, _bsr or _bsc; the invariants of its indices are proved.
@@ -108,13 +110,21 @@ class QuantizedTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             return (self.int_repr.astype(np.int64) - zero_point).astype(np.float32) * np.float32(scale)
         if np.issubdtype(np.asarray(zero_point).dtype, np.integer):
             return ((self.int_repr.astype(np.int64) - zero_point) * scale).astype(np.float32)
-        return (self.int_repr.astype(np.float32) - zero_point) * scale  # float zero points: per_channel_affine_float_qparams
+        return ((self.int_repr.astype(np.float32) - zero_point) * scale).astype(np.float32)  # float zero points: per_channel_affine_float_qparams
 
 
 class NestedTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A nested tensor: one array for each component, all views of one buffer."""
+    """A nested tensor: one array for each component, all views of one buffer.
+
+    A jagged one also has the `values` that they are cut from along one dimension, the `offsets` at which they begin, the `lengths` where they do not reach to
+    the next, and `ragged_dim`, the dimension of the nested tensor (from 1; 0 is the batch) in which they differ.
+    """
 
     components: tuple[Any, ...]
+    values: Any = None
+    offsets: Any = None
+    lengths: Any = None
+    ragged_dim: int | None = None
 
     def __len__(self) -> int:
         return len(self.components)
@@ -158,3 +168,24 @@ class SubclassTensor(msgspec.Struct, kw_only=True, eq=False):
     def local(self) -> Any:
         """The local part of a DTensor (`_local_tensor`), None for other classes."""
         return self.attributes.get("_local_tensor")
+
+    @property
+    def placements(self) -> tuple[Any, ...] | None:
+        """How a DTensor is spread over each dimension of its mesh: the records of `Shard(dim)`, `Replicate()` ... None for other classes."""
+        spec = self.attributes.get("_spec")
+        found = spec.attributes.get("placements") if isinstance(spec, OpaqueObject) else None
+        return tuple(found) if isinstance(found, (tuple, list)) else None
+
+    @property
+    def global_shape(self) -> tuple[int, ...] | None:
+        """The shape of a DTensor over all of its parts, None for other classes."""
+        return self.data.shape if self.placements is not None and isinstance(self.data, MetaTensor) else None
+
+
+class Generator(msgspec.Struct, kw_only=True, eq=False):
+    """A random number generator of torch: the `device` that it is for, its `seed`, the `offset` of a CUDA one, and its `state`, a vector of bytes."""
+
+    device: str
+    seed: int | None = None
+    offset: int | None = None
+    state: Any = None

@@ -178,3 +178,59 @@ def test_nested_meta_and_parameters_of_torch() -> None:
     tagged.tag = "x"
     value = agree(saved(tagged))
     assert isinstance(value, SubclassTensor) and value.attributes["tag"] == "x" and value.dense().tolist() == [1.0, 1.0]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("lengths", [False, True])
+def test_jagged_tensors_of_torch(lengths: bool) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    values, offsets = torch.arange(12.0).reshape(6, 2), torch.tensor([0, 2, 2, 6])
+    made = torch.nested.nested_tensor_from_jagged(values, offsets, lengths=torch.tensor([1, 0, 3]) if lengths else None)
+    listed = torch.nested.nested_tensor([torch.ones(2, 3), torch.zeros(1, 3)], layout=torch.jagged)
+    turned = torch.nested.nested_tensor([torch.ones(2, 3), torch.zeros(1, 3)], layout=torch.jagged).transpose(1, 2)
+    for tensor in (made, listed, turned):
+        found = safeload.load(saved(tensor))
+        assert found.type == "torch.nested._internal.nested_tensor.NestedTensor"
+        assert [part.tolist() for part in found.data.components] == [part.tolist() for part in tensor.unbind()]
+        assert found.data.values.tolist() == tensor.values().tolist() and found.data.offsets.tolist() == tensor.offsets().tolist()
+    assert safeload.scan(saved(made), policy="weights-only").verdict == "rejected"
+    with safeload.open(io.BytesIO(saved(made))) as file:
+        assert file.get_tensor("data.0").tolist() == made.unbind()[0].tolist()
+
+
+def test_generators_of_torch() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    made = torch.Generator().manual_seed(17)
+    torch.randn(5, generator=made)
+    found = safeload.load(saved({"sampler": made}))["sampler"]
+    assert (found.device, found.seed, found.offset) == ("cpu", 17, None) and np.array_equal(found.state, made.get_state().numpy())
+    with safeload.open(saved({"sampler": made})) as file:
+        assert file.keys() == ["sampler.state"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_with_attributes_of_torch() -> None:
+    """`Tensor.__reduce_ex__` wraps whatever the tensor is in `_rebuild_from_type_v2`."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    whole = torch.arange(6.0).reshape(2, 3)
+    kinds = [
+        whole.clone(),
+        whole.to_sparse(),
+        whole.to_sparse_csr(),
+        torch.quantize_per_tensor(whole, 0.5, 1, torch.quint8),
+        torch.quantize_per_channel(whole, torch.tensor([0.5, 1.0]), torch.tensor([0, 1]), 0, torch.qint8),
+        torch.nested.nested_tensor([torch.ones(2), torch.ones(1)]),
+        torch.empty(2, device="meta"),
+        torch.nn.Buffer(whole),
+    ]
+    for tensor in kinds:
+        tensor.note = 7
+        found = safeload.load(saved(tensor))
+        assert isinstance(found, SubclassTensor) and found.attributes["note"] == 7
+        data = found.data.dequantize() if isinstance(found.data, QuantizedTensor) else found.dense()
+        if isinstance(data, NestedTensor):
+            assert [part.tolist() for part in data.components] == [[1, 1], [1]]
+        elif isinstance(data, MetaTensor):
+            assert data.shape == (2,)
+        else:
+            assert np.array_equal(data, whole.numpy())

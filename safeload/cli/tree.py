@@ -18,7 +18,7 @@ from safeload.cli.common import check_encoding, encoding_option, policy_option, 
 from safeload.errors import CheckpointError
 from safeload.escape import escape, quoted
 from safeload.report.layout import DEFAULT_WIDTH, cut, plural
-from safeload.tensors import MetaTensor, NestedTensor, QuantizedTensor, SparseTensor, SubclassTensor
+from safeload.tensors import Generator, MetaTensor, NestedTensor, QuantizedTensor, SparseTensor, SubclassTensor
 from safeload.values import Device, Namespace, OpaqueAttribute, OpaqueGlobal, OpaqueObject, Storage, TorchName
 
 MAX_DEPTH = 50  # levels that --depth may ask for: well inside the nesting limit of a stream
@@ -191,6 +191,8 @@ def _node(value: Any) -> str | None:
         return f"meta {value.dtype or '?'} {_shape(value.shape) if value.shape is not None else 'uninitialised'}"
     if isinstance(value, SubclassTensor):
         return f"tensor of class {escape(value.type)}"
+    if isinstance(value, Generator):
+        return f"generator of {escape(value.device)}"
     if isinstance(value, NestedTensor):
         return f"nested tensor, {plural(len(value), 'component')}"
     if isinstance(value, Namespace):

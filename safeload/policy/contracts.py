@@ -16,7 +16,7 @@ import msgspec
 from safeload.machine.nodes import NODE_TYPES, Global
 from safeload.policy import literals
 from safeload.policy.model import Use
-from safeload.policy.shapes import MAX_SHAPE_LENGTH, Kinds, Signature, parse_signature
+from safeload.policy.shapes import MAX_SHAPE_LENGTH, TENSOR_KINDS, Kinds, Signature, parse_signature
 
 StateCheck = Callable[[Any, Kinds], "str | None"]
 Literal_ = Callable[[tuple[Any, ...]], Any]
@@ -169,7 +169,13 @@ def legacy_parameter_state(state: Any, kinds: Kinds) -> str | None:
 
 # ---- arguments that a signature cannot describe -----------------------------------------------------------------------------------------
 
-INNER_TENSORS = frozenset({"tensor", "tensor-v3", "wrapper-subclass", "meta-tensor", "device-tensor-from-cpu", "device-tensor-from-numpy"})
+INNER_TENSORS = frozenset(
+    {
+        "tensor", "tensor-v3", "wrapper-subclass", "meta-tensor", "device-tensor-from-cpu", "device-tensor-from-numpy", "quantized-tensor", "sparse-tensor",
+        "sparse-csr-tensor", "nested-tensor", "jagged-tensor",
+    }
+)  # fmt: skip
+"""What `Tensor._reduce_ex_internal` gives as the function, so what may stand in a call of `_rebuild_from_type_v2`."""
 
 
 def typed_tensor_args(args: tuple[Any, ...], kinds: Kinds) -> str | None:
@@ -197,6 +203,39 @@ def sparse_args(args: tuple[Any, ...], kinds: Kinds) -> str | None:
     if any(signature.accepts(args[1], kinds) for signature in _SPARSE):
         return None
     return "the parts of a sparse tensor are (indices, values, size) or (compressed indices, plain indices, values, size)"
+
+
+JAGGED_KEYS = frozenset({"values", "offsets", "lengths", "_ragged_idx", "_ragged_size", "_metadata_cache", "requires_grad"})
+
+
+def jagged_args(args: tuple[Any, ...], kinds: Kinds) -> str | None:
+    """The one dict of `_rebuild_njt`: values, offsets, perhaps lengths, the ragged dimension, and notes that say nothing about the data."""
+    parts = args[0]
+    if not set(parts) <= JAGGED_KEYS or not {"values", "offsets"} <= set(parts):
+        return "the parts of a jagged tensor are values, offsets, lengths, _ragged_idx, _metadata_cache and requires_grad"
+    if not all(_is_tensor(parts[key], kinds) for key in ("values", "offsets")) or not (parts.get("lengths") is None or _is_tensor(parts["lengths"], kinds)):
+        return "the values, offsets and lengths of a jagged tensor are tensors"
+    if type(parts.get("_ragged_idx", 1)) is not int or type(parts.get("requires_grad", False)) is not bool:
+        return "the ragged dimension is an int, and requires_grad a bool"
+    return None
+
+
+def _is_tensor(value: Any, kinds: Kinds) -> bool:
+    return type(value) in NODE_TYPES and kinds.kind(value) in TENSOR_KINDS
+
+
+def dim_range_state(state: Any, kinds: Kinds) -> str | None:
+    """`[dim, min, max]`: ints, the last two perhaps None."""
+    if type(state) in (list, tuple) and len(state) == 3 and all(part is None or type(part) is int for part in state):
+        return None
+    return "the state of a _DimRange is [dim, min, max]"
+
+
+def generator_state(state: Any, kinds: Kinds) -> str | None:
+    """`(seed, offset, state)` of `torch.Generator.__setstate__`: an offset is a CUDA generator's; the state is a tensor of bytes."""
+    if type(state) is tuple and len(state) == 3 and type(state[0]) is int and (state[1] is None or type(state[1]) is int) and _is_tensor(state[2], kinds):
+        return None
+    return "the state of a Generator is (seed, offset or None, tensor of bytes)"
 
 
 def quantized_args(args: tuple[Any, ...], kinds: Kinds) -> str | None:
@@ -324,9 +363,13 @@ CONTRACTS: dict[str, Contract] = {
         _contract("parameter-class", "parameter", "reference call new build", "()", "tensor bool?", state=legacy_parameter_state),
         _contract("uninitialized-parameter", "meta-tensor", _VALUE + " build", "()", "bool", "bool device|none dtype|none", state=empty_state),
         _contract("sparse-tensor", "sparse-tensor", "call", "layout tuple", check=sparse_args),
+        _contract("sparse-class", "sparse-tensor", "call reference", "tensor tensor shape"),
         _contract("sparse-csr-tensor", "sparse-tensor", "call", "layout tuple", check=sparse_args),
         _contract("quantized-tensor", "quantized-tensor", "call", _DENSE + " tuple bool hooks", _DENSE + " float int bool hooks", check=quantized_args),
         _contract("nested-tensor", "nested-tensor", "call", "tensor tensor tensor tensor"),
+        _contract("jagged-tensor", "nested-tensor", "call", "dict", check=jagged_args),
+        _contract("dim-range", "opaque", "new build reference", "()", state=dim_range_state),
+        _contract("generator", "generator", "call build reference", "device|str", state=generator_state),
         _contract("meta-tensor", "meta-tensor", "call", "dtype shape shape bool"),
         _contract("wrapper-subclass", "wrapper-subclass", "call", "class dtype shape shape int layout device|str bool"),
         _contract("device-tensor-from-numpy", "tensor", "call", "ndarray dtype str|device bool"),

@@ -191,7 +191,7 @@ class _Judge:
                 narrowed = self._signatures[key] = parse_signature(entry.args)
             if not narrowed.accepts(args, self):
                 return "SL304", f"the arguments of {name} are not {narrowed}"
-        late = self._late(args, call.index)
+        late = self._late((*args, *args[2]) if contract.id == "typed-tensor" and len(args) > 2 and type(args[2]) is tuple else args, call.index)
         if late is not None:
             return "SL206", f"{name} {late}"
         if contract.literal is not None:
@@ -212,8 +212,9 @@ class _Judge:
             return "SL304", f"{name}: {problem}"
         if contract.id == "storage-bytes" and call.index not in self.external.storages:
             return "SL304", f"the argument of {name} is not one storage that torch saved"
-        if contract.copies or contract.produces in ("bytearray", "quantized-tensor"):
-            self.copies.spend(sum(len(part) for part in _containers(args)) + sum(len(arg) for arg in args if type(arg) in _SIZED), self.member, call.offset)
+        if contract.copies or contract.produces in _COPIED:
+            held = _containers((*args, *args[2]) if contract.id == "typed-tensor" else args)
+            self.copies.spend(sum(len(part) for part in held) + sum(len(arg) for arg in args if type(arg) in _SIZED), self.member, call.offset)
         self.keys.copied(contract, call)
         return self._inner_misfit(args) if contract.id == "typed-tensor" else None
 
@@ -567,6 +568,7 @@ RECORDS_PER_CHECK = 1_024  # entries of the log between two looks at the clock
 _MUTABLE = frozenset({list, dict, set})
 _SIZED = frozenset({str, bytes, bytearray})
 _WALKED = frozenset({dict, list, tuple, set, frozenset, Call})
+_COPIED = frozenset({"bytearray", "quantized-tensor", "subclass-tensor"})
 _CLASS_KINDS = frozenset({"tensor-class", "parameter-class", "numpy-dtype-class"})
 _TENSOR_FAMILY = frozenset({"tensor", "parameter", "sparse-tensor", "quantized-tensor", "nested-tensor", "storage"})
 _FLAT = frozenset(

@@ -10,11 +10,13 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from safeload.errors import StreamError
-from safeload.machine.nodes import Build, Call, Global
+from safeload.machine.nodes import NODE_TYPES, Build, Call, Global
 from safeload.policy.aliases import canonical
 from safeload.storage.records import MetaRecord, NestedRecord, QuantizedRecord, SparseRecord, TensorRecord
-from safeload.tensors import MetaTensor, NestedTensor, QuantizedTensor, SparseTensor, SubclassTensor
+from safeload.tensors import Generator, MetaTensor, NestedTensor, QuantizedTensor, SparseTensor, SubclassTensor
 from safeload.values import AttributeDict, Namespace, OpaqueAttribute, OpaqueGlobal, OpaqueObject, TorchName
 
 if TYPE_CHECKING:
@@ -118,18 +120,25 @@ def from_record(replay: Replay, record: Any, call: Any) -> Any:
             device=record.device,
         )
     if isinstance(record, QuantizedRecord):
-        scale, zero_point = (replay.plain(part, call) for part in (record.scale, record.zero_point))
+        scale, zero_point = (_part(replay, part) for part in (record.scale, record.zero_point))
         return QuantizedTensor(
             dtype=record.values.dtype.name, scheme=record.scheme, int_repr=replay.tensor(record.values), scale=scale, zero_point=zero_point, axis=record.axis
         )
     if isinstance(record, SparseRecord):
-        parts = [replay.value(node, call) for node in record.parts]
+        parts = [_part(replay, node) for node in record.parts]
         if record.layout == "sparse_coo":
             return SparseTensor(layout=record.layout, shape=record.shape, indices=parts[0], values=parts[1], is_coalesced=record.coalesced)
         return SparseTensor(layout=record.layout, shape=record.shape, compressed=parts[0], plain=parts[1], values=parts[2])
     if isinstance(record, NestedRecord):
         return NestedTensor(components=tuple(replay.tensor(component) for component in record.components))
     return replay.array(record, call)
+
+
+def _part(replay: Replay, part: Any) -> Any:
+    """A part of a tensor: an array for a list of numbers, the plain array of a node, whatever attributes its tensor has; numbers stay what they are."""
+    if type(part) is list:
+        return np.asarray(part)
+    return replay.tensor(replay.plan.records[part.index]) if type(part) in NODE_TYPES else part
 
 
 def _parameter(replay: Replay, call: Call) -> Any:
@@ -151,6 +160,8 @@ def _typed_tensor(replay: Replay, call: Call) -> Any:
     constructor = replay.plan.vetted.constructors[func.index]
     if constructor in ("device-tensor-from-cpu", "device-tensor-from-numpy"):
         data = BUILDERS[constructor](replay, Call(call.index, call.offset, "reduce", func, inner))
+    elif constructor == "jagged-tensor":
+        data = jagged(replay, inner[0], replay.plan.records[call.index])
     else:
         data = _proved(replay, call)
     full = canonical(cls.module, cls.name)
@@ -163,6 +174,27 @@ def _tensor_class(replay: Replay, call: Call) -> Any:
     """`torch.FloatTensor()`: an empty tensor, until its state says more."""
     record = replay.plan.records.get(call.index)
     return _proved(replay, call) if record is not None else replay.empty(call)
+
+
+def _jagged_tensor(replay: Replay, call: Call) -> Any:
+    """The components, and what they were cut from."""
+    return jagged(replay, call.args[0], replay.plan.records[call.index])
+
+
+def jagged(replay: Replay, state: dict[str, Any], record: NestedRecord) -> NestedTensor:
+    """A jagged tensor from the dict of its parts."""
+    return NestedTensor(
+        components=tuple(replay.tensor(component) for component in record.components),
+        values=_part(replay, state["values"]),
+        offsets=_part(replay, state["offsets"]),
+        lengths=_part(replay, state.get("lengths")),
+        ragged_dim=state.get("_ragged_idx", 1),
+    )
+
+
+def _generator(replay: Replay, call: Call) -> Any:
+    device = call.args[0]
+    return Generator(device=device if type(device) is str else str(replay.value(device, call)))
 
 
 def _from_numpy(replay: Replay, call: Call) -> Any:
@@ -218,8 +250,12 @@ BUILDERS: dict[str, Builder] = {
     "uninitialized-parameter": _proved,
     "sparse-tensor": _proved,
     "sparse-csr-tensor": _proved,
+    "sparse-class": _proved,
     "quantized-tensor": _proved,
     "nested-tensor": _proved,
+    "jagged-tensor": _jagged_tensor,
+    "dim-range": opaque,
+    "generator": _generator,
     "meta-tensor": _proved,
     "wrapper-subclass": _proved,
     "device-tensor-from-numpy": _from_numpy,

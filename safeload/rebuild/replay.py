@@ -105,10 +105,6 @@ class Replay:
             return self.values[next(part.index for part in node.pid if type(part) is Global)]
         return self.values[node.index]
 
-    def plain(self, value: Any, call: Call) -> Any:
-        """A quantizer's scale or zero point: a number, an array for a list of numbers, or the tensor of a node."""
-        return np.asarray(value) if type(value) is list else self.value(value, call)
-
     def tensor(self, record: TensorRecord) -> Any:
         """The array of a dense record."""
         return views.tensor(record, self.placed, self.byteorder)
@@ -202,6 +198,8 @@ class Replay:
         elif constructor == "attribute-dict":
             for key, value in state.items():
                 target.setdefault(key, self.value_of(value) if type(value) in NODE_TYPES else value)
+        elif constructor == "generator":
+            target.seed, target.offset, target.state = state[0], state[1], self.tensor(self.plan.records[state[2].index])
         # every other state was taken up by the proof (arrays, dtypes, tensors) or by the builder (UUID), or is empty by contract
 
     def _external(self, record: Any, node: PersistentId) -> Any:

@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from safeload.machine.nodes import NODE_TYPES, Build
 from safeload.storage import geometry, sparse
+from safeload.storage.dtypes import tensor_dtype
+from safeload.storage.geometry import INT64
 from safeload.storage.prover import Prover
 from safeload.storage.records import MetaRecord, NestedRecord, QuantizedRecord, SparseRecord, TensorRecord
 
@@ -51,7 +53,7 @@ def quantized(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Quantize
     if len(args) == 8:  # torch 1.2: scale and zero point stand as arguments
         return QuantizedRecord(values=values, scheme="per_tensor_affine", scale=_number(p, args[4], at), zero_point=_whole(p, args[5], at), axis=None)
     quantizer = args[4]
-    scheme = quantizer[0].name
+    scheme = quantizer[0].name.rpartition(".")[2]
     if len(quantizer) == 3:
         if scheme not in ("per_tensor_affine", "per_tensor_symmetric"):
             raise p.error(f"the quantisation scheme {scheme[:40]!a} takes an axis", "SL406", at)
@@ -59,11 +61,13 @@ def quantized(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Quantize
     scales, zero_points, axis = quantizer[1:]
     if not scheme.startswith("per_channel") or not 0 <= axis < len(values.shape):
         raise p.error(f"a tensor of {len(values.shape)} dimensions is quantised along axis {axis} ({scheme[:40]!a})", "SL405", at)
-    for part in (scales, zero_points):
-        count = len(part) if type(part) is list else p.tensor(part, at).shape
+    for part, families in ((scales, ("float",)), (zero_points, ("int", "uint", "float"))):
         if type(part) is list:
             for item in part:
                 _number(p, item, at)
+        elif p.tensor(part, at).dtype.family not in families:
+            raise p.error(f"{p.tensor(part, at).dtype.name} is no dtype of scales or zero points", "SL406", at)
+        count = len(part) if type(part) is list else p.tensor(part, at).shape
         if count not in (values.shape[axis], (values.shape[axis],)):
             raise p.error(f"{values.shape[axis]} channels need as many scales and zero points", "SL405", at)
     return QuantizedRecord(values=values, scheme=scheme, scale=scales, zero_point=zero_points, axis=axis)
@@ -76,9 +80,11 @@ def _number(p: Prover, value: Any, at: int) -> float:
     raise p.error("the scale of a quantised tensor is no number that torch holds", "SL405", at)
 
 
-def _whole(p: Prover, value: Any, at: int) -> Any:
-    """A zero point: an int of 64 bits; float for the float_qparams types."""
+def _whole(p: Prover, value: Any, at: int) -> int:
+    """A zero point: an int of 64 bits. Only tensors of them, one for each channel, may be float."""
     _number(p, value, at)
+    if type(value) is not int:
+        raise p.error("the zero point of a quantised tensor is an int", "SL406", at)
     return value
 
 
@@ -97,6 +103,17 @@ def sparse_tensor(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Spar
         coalesced=parts[3] if coo and len(parts) == 4 else None,
     )
     sparse.check(record, [p.tensor(node, at) for node in nodes], p.numbers, p.member, at, p.budget)
+    return record
+
+
+def sparse_class(p: Prover, index: int, args: tuple[Any, ...], at: int) -> SparseRecord:
+    """`torch.sparse.FloatTensor(indices, values, size)`, as torch before 1.4 wrote a COO tensor; the class says the dtype of the values."""
+    func = p.vetted.graph.log[index].func  # type: ignore[union-attr]
+    indices, values = (p.tensor(node, at) for node in args[:2])
+    if tensor_dtype(func.name) != values.dtype:  # type: ignore[union-attr]
+        raise p.error(f"the values of a torch.sparse.{func.name[:40]} are {values.dtype.name}", "SL406", at)  # type: ignore[union-attr]
+    record = SparseRecord(layout="sparse_coo", parts=args[:2], shape=p.ints(args[2], at), coalesced=None)
+    sparse.check(record, [indices, values], p.numbers, p.member, at, p.budget)
     return record
 
 
@@ -143,6 +160,38 @@ def nested(p: Prover, index: int, args: tuple[Any, ...], at: int) -> NestedRecor
     return NestedRecord(buffer=args[0], components=tuple(components))
 
 
+def jagged(p: Prover, index: int, args: tuple[Any, ...], at: int) -> NestedRecord:
+    """`_rebuild_njt`: component i is the part of `values` from `offsets[i]`, up to the next offset or as long as `lengths[i]`, along the ragged dimension."""
+    state = args[0]
+    values, offsets = p.tensor(state["values"], at), p.tensor(state["offsets"], at)
+    lengths = p.tensor(state["lengths"], at) if state.get("lengths") is not None else None
+    dim = state.get("_ragged_idx", 1) - 1
+    one_more = len(offsets.shape) == 1 and offsets.shape[0] > 0 and (lengths is None or lengths.shape == (offsets.shape[0] - 1,))
+    if not 0 <= dim < len(values.shape) or not one_more:
+        raise p.error("a jagged tensor is (values, offsets[, lengths]) along one of the dimensions of its values", "SL405", at)
+    if any(part is not None and part.dtype.name not in ("int64", "int32") for part in (offsets, lengths)):
+        raise p.error("the offsets and lengths of a jagged tensor are int64 or int32", "SL406", at)
+    starts = p.numbers(offsets)
+    counts = p.numbers(lengths) if lengths is not None else [after - before for before, after in zip(starts, starts[1:], strict=False)]
+    components = []
+    for start, count in zip(starts, counts, strict=False):
+        if start < 0 or count < 0 or start + count > values.shape[dim]:
+            raise p.error(f"a component of {count:,} rows at {start:,} leaves the {values.shape[dim]:,} rows of a jagged tensor", "SL401", at)
+        part = replace(values, shape=(*values.shape[:dim], count, *values.shape[dim + 1 :]), offset=values.offset + start * values.strides[dim] if count else 0)
+        p.budget.spend_tensor(part.nbytes, p.member, at)
+        components.append(part)
+    return NestedRecord(buffer=state["values"], components=tuple(components))
+
+
+def generator_state(p: Prover, build: Build) -> TensorRecord:
+    """`torch.Generator.__setstate__`: the state is bytes."""
+    seed, offset, node = build.state
+    record = p.tensor(node, build.offset)
+    if record.dtype.name != "uint8" or len(record.shape) != 1 or not all(-INT64 <= number < 2 * INT64 for number in (seed, offset or 0)):
+        raise p.error("the state of a Generator is a seed and an offset of 64 bits, and a vector of bytes", "SL406", build.offset)
+    return record
+
+
 def from_cpu(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
     """`_rebuild_device_tensor_from_cpu_tensor`."""
     dtype, record = p.dtype(args[1], at), p.records.get(args[0].index)
@@ -153,17 +202,25 @@ def from_cpu(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
 
 def legacy_tensor_state(p: Prover, build: Build) -> TensorRecord:
     """`torch.Tensor.__setstate__` up to torch 0.1.x."""
+    _unused(p, build)
     return p.dense(build.state, build.offset)
 
 
 def legacy_parameter_state(p: Prover, build: Build) -> Any:
     """`Parameter.__setstate__` up to torch 0.3."""
+    _unused(p, build)
     state = build.state
     if len(state) == 4:
         return p.dense(state, build.offset)
     if len(state) == 5:
         return parameter(p, 0, (state[0], state[3]), build.offset)
     return parameter(p, 0, (build.target, state[0]), build.offset)
+
+
+def _unused(p: Prover, build: Build) -> None:
+    """What was proved with a tensor holds for the state that it had."""
+    if build.target.index in p.sealed:
+        raise p.error("a tensor is given another state after it became a part of one", "SL405", build.offset)
 
 
 def new_parameter(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Any:

@@ -56,7 +56,7 @@ class Prover:
         self.private: dict[str, bytes | memoryview] = {}
         self.views: dict[tuple[str, Any], Any] = {}  # (storage, key of a view of it) -> the view
         self.findings: list[Finding] = []
-        self.sealed: set[int] = set()  # dtypes and arrays that may take no further state: something was built from them
+        self.sealed: set[int] = set()  # dtypes, arrays and tensors that may take no further state: something was built from them
         self.tensor_count = 0
         self.tensor_bytes = 0
 
@@ -156,7 +156,8 @@ class Prover:
         return found
 
     def tensor(self, node: Any, at: int) -> TensorRecord:
-        """The dense record of an argument that must be a dense tensor."""
+        """The dense record of an argument that must be a dense tensor; from here on it takes no further state."""
+        self.sealed.add(node.index)
         record = self.records.get(node.index)
         if not isinstance(record, TensorRecord):
             raise self.error("a part of a tensor is not a dense tensor", "SL405", at)

@@ -225,7 +225,7 @@ def _built(reading: Reading, map_location: Any, *, mapped: bool, constructors: d
     from safeload.rebuild.document import Building, build
 
     if reading.document is None:
-        raise _placed(several_objects(len(reading.plans)), reading.report.path)
+        raise _placed(several_objects(reading.objects), reading.report.path)
     try:
         return build(reading.document, Building(budget=reading.budget, map_location=map_location, mapped=mapped, constructors=constructors))
     except CheckpointError as error:
@@ -244,4 +244,4 @@ def _unreadable(error: CheckpointError, f: FileLike, policy: Policy, limits: Lim
 
     path = str(f) if isinstance(f, str) else f"<{type(f).__name__}>"
     report = unread_report(path, policy, Finding(rule=error.rule, message=error.message, offset=error.offset))
-    return Reading(report=report, container=None, document=None, plans=(), graphs=(), ends=(), error=error, budget=Budget(limits), policy=policy)
+    return Reading(report=report, container=None, document=None, objects=0, plans=(), graphs=(), ends=(), error=error, budget=Budget(limits), policy=policy)

@@ -22,7 +22,7 @@ from safeload.containers.base import STORED, Container
 from safeload.containers.detect import open_container
 from safeload.errors import CheckpointError
 from safeload.findings import Finding, GlobalUse, Report, Verdict, verdict_of_error
-from safeload.formats import archive, export, npy, npz, package, safetensors, sequence, tar, torchscript
+from safeload.formats import archive, dcp, export, npy, npz, package, safetensors, sequence, shards, tar, torchscript, zip_sequence
 from safeload.formats.judging import Judging, Options, Verify
 from safeload.limits import Limits
 from safeload.machine.nodes import ObjectGraph
@@ -43,6 +43,9 @@ READERS: dict[str, Callable[[Judging, Container], Document | None]] = {
     "npy": npy.read,
     "npz": npz.read,
     "safetensors": safetensors.read,
+    "torch.dcp": dcp.read,
+    "zip-sequence": zip_sequence.read,
+    "shards": shards.read,
     "torch.legacy": sequence.read,
     "torch.tar": tar.read,
     "tar": tar.read_plain,
@@ -58,6 +61,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     report: Report
     container: Container | None
     document: Document | None
+    objects: int  # how many values the file holds behind each other
     plans: tuple[Plan, ...]  # one for each stream of the file, if all of it was accepted
     graphs: tuple[tuple[str, bytes, ObjectGraph], ...]  # member, its bytes, what they mean: for listings
     ends: tuple[int, ...]  # where each save of a sequence ends
@@ -75,6 +79,7 @@ def judge(source: ByteSource, policy: Policy, limits: Limits, options: Options) 
             report=_report(judging),
             container=judging.container,
             document=document,
+            objects=judging.objects or len(judging.plans),
             plans=tuple(judging.plans),
             graphs=tuple(judging.graphs),
             ends=tuple(judging.ends),
@@ -154,7 +159,7 @@ def _report(judging: Judging) -> Report:
         findings=kept,
         globals=_merged(judging.globals),
         members=tuple(judging.member_infos()),
-        bytes_total=judging.file.size,
+        bytes_total=judging.file.size + judging.beside_bytes,
         bytes_accounted=_accounted(judging),
         opcodes=judging.opcodes,
         tensors=judging.tensors,
@@ -172,7 +177,7 @@ def _accounted(judging: Judging) -> int:
     container = judging.container
     if container is None:
         return 0
-    accounted = container.accounted
+    accounted = container.accounted + judging.beside_bytes
     if READERS[container.format] is sequence.read:
         accounted = judging.ends[-1] if judging.ends else 0
     if judging.wrappers:

@@ -21,11 +21,13 @@ from safeload.placement.map_location import Restore
 from safeload.placement.map_location import resolve as resolve_location
 from safeload.placement.place import Placed, PlacedInput, decide, move
 from safeload.rebuild import views
+from safeload.rebuild.document import Building, assembled
 from safeload.rebuild.replay import Replay
 from safeload.rebuild.storages import inputs, placed_name
 from safeload.source import ByteSource
 from safeload.storage.arrays import ArrayRecord, name_of, nbytes_of
-from safeload.storage.records import Document, Group, Plan, Table, TensorRecord
+from safeload.storage.geometry import contiguous
+from safeload.storage.records import Assembly, Document, Group, Plan, Shards, Table, TensorRecord
 from safeload.tensors import Generator, MetaTensor, NestedTensor, QuantizedTensor, SparseTensor, SubclassTensor
 from safeload.values import OpaqueObject, Storage
 
@@ -57,7 +59,7 @@ class LazyTensor:
 
     __slots__ = ("part", "record")
 
-    def __init__(self, record: TensorRecord | ArrayRecord, part: LazyPart) -> None:
+    def __init__(self, record: TensorRecord | ArrayRecord, part: LazyPart | LazyAssembly) -> None:
         self.record = record
         self.part = part
 
@@ -116,23 +118,58 @@ class LazyPart:
             raise ValueError("the checkpoint is closed")
 
 
+class LazyAssembly:
+    """One tensor in several parts: put together when it is asked for, and kept."""
+
+    __slots__ = ("budget", "closed", "document", "map_location", "name", "value")
+
+    def __init__(self, document: Assembly, name: str, budget: Budget, map_location: Any) -> None:
+        self.document = document
+        self.name = name
+        self.budget = budget
+        self.map_location = map_location
+        self.closed = False
+        self.value: Any = None
+
+    def array(self, record: TensorRecord | ArrayRecord) -> Any:
+        """The array of the whole tensor."""
+        if self.value is None:
+            if self.closed:
+                raise ValueError("the checkpoint is closed")
+            self.value = assembled(self.document, Building(budget=self.budget, map_location=self.map_location))
+        return self.value
+
+
+def whole_of(document: Assembly) -> TensorRecord:
+    """The record of a tensor in parts, as if it stood in a storage of its own."""
+    return TensorRecord(dtype=document.dtype, shape=document.shape, strides=contiguous(document.shape), offset=0, storage="assembled")
+
+
 class Checkpoint:
     """A judged file, open for reading. Use as a context manager; arrays stay valid after `close`."""
 
     def __init__(self, reading: Reading, source: ByteSource, map_location: Any) -> None:
         if reading.document is None:
-            raise several_objects(len(reading.plans))
+            raise several_objects(reading.objects)
         self.report = reading.report
         self._container = reading.container
         self._source = source
         self._budget = reading.budget
         self._restore = resolve_location(map_location)
-        self._parts: list[LazyPart] = []
+        self._map_location = map_location
+        self._parts: list[LazyPart | LazyAssembly] = []
         self._root = self._lazy(reading.document, "")
         self._names: dict[str, LazyTensor] = dict(_named(self._root))
 
     def _lazy(self, document: Document, name: str) -> Any:
         """The value of a document with a `LazyTensor` for each array."""
+        if isinstance(document, Group) and document.is_list:
+            return [self._lazy(part, f"{name}{key}{NESTED}") for key, part in document.parts.items()]
+        if isinstance(document, Shards):
+            values = {file: self._lazy(part, f"{file}{NESTED}") for file, part in document.parts.items()}
+            return OrderedDict((key, values[file][key]) for key, file in document.names.items())
+        if isinstance(document, Assembly):
+            return LazyTensor(whole_of(document), LazyAssembly(document, name, self._budget, self._map_location))
         if isinstance(document, Group):
             return OrderedDict((key, self._lazy(part, f"{name}{key}{NESTED}")) for key, part in document.parts.items())
         part = LazyPart(document, name, self._budget, self._restore)
@@ -155,6 +192,8 @@ class Checkpoint:
         """Everything but the payload. Raises `KeyError` for a name that is not in `keys()`."""
         lazy = self._names[name]
         record, part = lazy.record, lazy.part
+        if isinstance(part, LazyAssembly):
+            return _assembly_info(name, part)
         start = part.document.container.source.offset_in(self._source)
         if isinstance(record, ArrayRecord):
             return _array_info(name, record, part, start)
@@ -230,6 +269,24 @@ class _LazyReplay(Replay):
 
     def file_array(self, record: ArrayRecord) -> Any:
         return super().file_array(record) if record.extent is None else LazyTensor(record, self.part)
+
+
+def _assembly_info(name: str, part: LazyAssembly) -> TensorInfo:
+    """A tensor in parts has no place of its own in the files."""
+    record = whole_of(part.document)
+    return TensorInfo(
+        name=name,
+        dtype=record.dtype.name,
+        shape=record.shape,
+        strides=record.strides,
+        storage_offset=0,
+        nbytes=record.nbytes,
+        storage=part.name + name,
+        storage_nbytes=record.nbytes,
+        location=next(iter(part.document.parts[0][1].storages.values())).location,
+        file_offset=None,
+        requires_grad=False,
+    )
 
 
 def _array_info(name: str, record: ArrayRecord, part: LazyPart, start: int | None) -> TensorInfo:

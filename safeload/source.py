@@ -15,6 +15,7 @@ import os
 from typing import IO, Union
 
 from safeload.errors import CheckpointError, LimitExceeded
+from safeload.folder import METADATA, checked, main_file
 from safeload.limits import Limits
 
 SPOOL_CHUNK_BYTES = 1 << 20
@@ -30,7 +31,7 @@ class ByteSource:
     the source: views are parts of it. One of bytes stays as it is, and views show a copy.
     """
 
-    __slots__ = ("_buffer", "_fd", "_map", "_owns_fd", "_whole", "base", "name", "size")
+    __slots__ = ("_buffer", "_fd", "_map", "_owns_fd", "_whole", "base", "folder", "is_dcp", "kept", "name", "size")
 
     def __init__(self, *, name: str, size: int, base: int = 0, buffer: bytes | bytearray | None = None, fd: int = -1, owns_fd: bool = False) -> None:
         self.name = name
@@ -41,6 +42,9 @@ class ByteSource:
         self._owns_fd = owns_fd
         self._map: mmap.mmap | bytearray | None = None
         self._whole: ByteSource | None = None  # the source that this one is a part of
+        self.folder: str | None = None  # where the file stands, if it was opened by its path: its shards stand beside it
+        self.is_dcp = False  # was the folder of a distributed checkpoint opened? Then this is its `.metadata`
+        self.kept: list[ByteSource] = []  # sources of shards: open as long as this one
 
     def read(self, offset: int, length: int) -> bytes:
         """A private copy of exactly `length` bytes. Raises `CheckpointError` SL004 where the source ends before."""
@@ -131,7 +135,9 @@ class ByteSource:
         return digest.hexdigest()
 
     def close(self) -> None:
-        """Give the file back. Views handed out stay valid: they hold the map, and the map holds the pages."""
+        """Give the file back, and its shards. Views handed out stay valid: they hold the map, and the map holds the pages."""
+        for shard in self.kept:
+            shard.close()
         if self._owns_fd and self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
@@ -173,6 +179,17 @@ def open_source(f: FileLike, limits: Limits) -> ByteSource:
     raise TypeError(f"expected a path, bytes or a binary file object, not {type(f).__name__}")
 
 
+def open_sibling(folder: str, name: object, limits: Limits) -> ByteSource:
+    """The file `name` below `folder`. Raises `ContainerError` SL136 for a name that leads elsewhere, SL005 for a file that cannot be opened."""
+    path = os.path.join(folder, checked(name))
+    try:
+        if not os.path.isfile(path):
+            raise CheckpointError(f"the file {ascii(name)[:80]} is missing beside this one, or is no regular file", rule="SL005")
+        return _open_path(path, limits)
+    except OSError as error:
+        raise CheckpointError(f"the file {ascii(name)[:80]} beside this one cannot be opened: {error.strerror}", rule="SL005") from None
+
+
 def _open_path(path: str, limits: Limits) -> ByteSource:
     fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -180,7 +197,12 @@ def _open_path(path: str, limits: Limits) -> ByteSource:
 
         status = os.fstat(fd)
         if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(21, "Is a directory", path)
+            os.close(fd)
+            fd = -1
+            name = main_file(path)
+            source = _open_path(os.path.join(path, name), limits)
+            source.name, source.folder, source.is_dcp = path, path, name == METADATA
+            return source
         if not stat.S_ISREG(status.st_mode):
             with os.fdopen(os.dup(fd), "rb") as stream:
                 source = _spool(stream, limits, name=path)
@@ -188,7 +210,9 @@ def _open_path(path: str, limits: Limits) -> ByteSource:
             fd = -1
             return source
         _check_size(path, status.st_size, limits)
-        return ByteSource(name=path, size=status.st_size, fd=fd, owns_fd=True)
+        source = ByteSource(name=path, size=status.st_size, fd=fd, owns_fd=True)
+        source.folder = os.path.dirname(path) or "."
+        return source
     except BaseException:
         if fd >= 0:
             os.close(fd)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from corpus.manifest import described
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("safeload", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no timed assertions: machines are noisy
+settings.load_profile("safeload")
 
 
 def pytest_report_header() -> str:

@@ -13,6 +13,8 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from safeload.folder import METADATA
+
 
 class Target(msgspec.Struct, frozen=True):
     """One thing to judge: `path`, or why it cannot be (`problem`); `-` is standard input."""
@@ -46,6 +48,8 @@ def _below(folder: str, exclude: tuple[str, ...], walked: Walked) -> Iterator[Ta
     problems: list[OSError] = []
     for here, folders, files in os.walk(folder, onerror=problems.append):
         folders.sort()
+        if METADATA in files:
+            yield Target(here)  # a distributed checkpoint as a whole; its files stand for themselves, too, since it may not refer to all of them
         for name in sorted(files):
             path = os.path.join(here, name)
             if any(fnmatchcase(name, pattern) or fnmatchcase(os.path.relpath(path, folder), pattern) for pattern in exclude):

@@ -13,12 +13,15 @@ from safeload.budget import Budget, exceeded
 from safeload.containers import npy, safetensors
 from safeload.containers.base import Container, Member
 from safeload.containers.compressed import codec_of, inflate
+from safeload.containers.shard_index import read_index
 from safeload.containers.sniff import HEAD_BYTES, Sniffed, is_legacy, is_safetensors, is_tar, sniff
 from safeload.containers.tar import read_tar
 from safeload.containers.torch_zip import read_torch_zip
 from safeload.containers.zip_end import LOCAL_SIGNATURE, ends_as_zip
 from safeload.containers.zip_names import shown
+from safeload.containers.zip_sequence import check_mixture, split
 from safeload.errors import CheckpointError, ContainerError, UnsupportedFormat
+from safeload.findings import Finding
 from safeload.limits import MIB, Limits
 from safeload.source import ByteSource
 
@@ -41,6 +44,9 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
     7. A legacy file of torch, by its magic number.
     8. A pickle, as far as its first byte can tell; the machine decides.
     """
+    if source.is_dcp:
+        member = Member(name="", offset=0, size=source.size, stored_size=source.size, role="pickle")
+        return Container(format="torch.dcp", source=source, members={"": member}, pickles=("",), accounted=source.size)
     # 1
     if not source.size:
         raise UnsupportedFormat("the file is empty (0 bytes): the save or the download failed", rule="SL003")
@@ -51,6 +57,12 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
     if head.startswith(LOCAL_SIGNATURE):
         if is_tar(head):
             raise ContainerError("the file is a zip archive and a tar archive at once; readers disagree about which", rule="SL120", offset=0)
+        extents = split(source)
+        if extents is not None:
+            check_mixture(source, extents, limits)
+            message = f"the file holds {len(extents):,} archives behind each other, as the shards of a distributed checkpoint do"
+            note = Finding(rule="SL125", level="note", message=message)
+            return Container(format="zip-sequence", source=source, members={}, accounted=source.size, findings=(note,), detail=extents)
         return read_torch_zip(source, limits, budget)
     if head.startswith(SPANNED_SIGNATURE):
         raise ContainerError("the file is one part of a zip archive that spans several disks", rule="SL103", offset=0)
@@ -80,6 +92,9 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
     if is_tar(head):
         return read_tar(source, limits, budget)
     if found is not None:
+        index = read_index(source) if found.is_json else None
+        if index is not None:
+            return index
         raise UnsupportedFormat(_sentence(found), rule=found.rule)
     # 7
     if is_legacy(head):  # its pickles say where its members are, so a stage above the machine takes it apart

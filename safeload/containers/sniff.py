@@ -25,6 +25,7 @@ class Sniffed(msgspec.Struct, frozen=True):
     what: str
     hint: str
     rule: str = "SL002"
+    is_json: bool = False
 
 
 _UNPACK = "unpack it first"
@@ -79,7 +80,7 @@ def _sniff_text(head: bytes, size: int) -> Sniffed | None:
     if _MARKUP.match(text):
         return Sniffed(f"an HTML or XML page ({shown(text[:40])})", f"the download gave an error or login page; {_AGAIN}", "SL003")
     if _JSON.match(text):
-        return Sniffed(f"JSON text ({shown(text[:40])})", "it is no checkpoint; an index names the files that hold the weights", "SL003")
+        return Sniffed(f"JSON text ({shown(text[:40])})", "it is no checkpoint", "SL003", is_json=True)
     return None
 
 

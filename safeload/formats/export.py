@@ -53,6 +53,8 @@ def read(judging: Judging, container: Container) -> Document | None:
             judging.probe(member)
     parts = {part: files[name] for name, part in OLD_PARTS.items() if name in files}
     if not folder:
+        if not parts:
+            raise ContainerError("the archive has no state dict", rule="SL133")
         whole = {name: part for name, part in parts.items() if part is not None}
         return Group(parts=dict(whole)) if whole and all(part is not None for part in files.values()) else None
     return _models(judging, container, folder)
@@ -71,7 +73,9 @@ def _models(judging: Judging, container: Container, folder: str) -> Document | N
                 whole = whole and table is not None
                 if table is not None:
                     models[model] = _merged(models.get(model), table, member.name)
-    return Group(parts=dict(models)) if whole and models else None
+    if whole and not models:
+        raise ContainerError("the archive has no config of weights", rule="SL133")
+    return Group(parts=dict(models)) if whole else None
 
 
 def _merged(known: Table | None, table: Table, member: str) -> Table:

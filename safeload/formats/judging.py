@@ -52,8 +52,8 @@ class Judging:
     """
 
     __slots__ = (
-        "broken", "budget", "container", "depth", "ends", "error", "file", "findings", "globals", "graphs", "inflated", "limits", "members", "opcodes",
-        "options", "plans", "policy", "read", "source", "suppressed", "tensor_bytes", "tensors", "used", "wrappers",
+        "beside_bytes", "broken", "budget", "container", "depth", "ends", "error", "file", "findings", "globals", "graphs", "inflated", "limits",
+        "members", "objects", "opcodes", "options", "plans", "policy", "read", "source", "suppressed", "tensor_bytes", "tensors", "used", "wrappers",
     )  # fmt: skip
 
     def __init__(
@@ -80,7 +80,9 @@ class Judging:
         self.ends: list[int] = []  # where each save of a sequence ends
         self.inflated: set[str] = set()  # names of the members that were inflated already
         self.used: set[str] = set()  # keys of the storages that some tensor stands on
+        self.objects = 0  # whole objects behind each other, where they are no streams of this file
         self.opcodes = self.tensors = self.tensor_bytes = 0
+        self.beside_bytes = 0  # of the files beside this one that were read for it
 
     # ---- findings -----------------------------------------------------------------------------------------------------------------------
 
@@ -203,6 +205,16 @@ class Judging:
         document = self.read(child)
         self._absorb(child, name)
         return document
+
+    def keep(self, source: ByteSource) -> ByteSource:
+        """A file beside this one: open as long as this one, and counted with it."""
+        self.file.kept.append(source)
+        self.beside_bytes += source.size
+        return source
+
+    def shard(self, source: ByteSource, name: str) -> Document | None:
+        """Read and judge a whole file that stands beside this one."""
+        return self.nested(self.keep(source), name)
 
     def _absorb(self, child: Judging, name: str) -> None:
         def inside(member: str | None) -> str:

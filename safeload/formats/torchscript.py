@@ -57,7 +57,9 @@ def read(judging: Judging, container: Container) -> Document | None:
         if ATTRIBUTES in plans and attributes is None:
             return None
         return _old(judging, _with_storages(container, folder), folder, attributes)
-    return plans.get(MAIN)
+    if MAIN not in plans:
+        raise ContainerError(f"the archive holds neither {MAIN} nor {MODEL}", rule="SL120")
+    return plans[MAIN]
 
 
 def _with_storages(container: Container, folder: str) -> Container:

@@ -142,6 +142,11 @@ def joblib_state(state: Any, kinds: Kinds) -> str | None:
     return None
 
 
+def record_state(state: Any, kinds: Kinds) -> str | None:
+    """The attributes of a data class, or the tuple that its own `__getstate__` gives: kept as they are."""
+    return None if type(state) is tuple else attributes_state(state, kinds)
+
+
 JOBLIB_KEYS = frozenset({"subclass", "shape", "order", "dtype", "allow_mmap"})
 
 
@@ -384,6 +389,8 @@ CONTRACTS: dict[str, Contract] = {
         _contract("joblib-array", "ndarray", "call new build", "()", state=joblib_state, external=_NO_ARRAY),
         # protocol 0 and 1 spell `object.__new__(cls)` this way; what it means is what a NEWOBJ of its first argument would mean
         _contract("reconstructor", "reconstructed", "call", "class global:builtins.object none"),
+        # data classes of known libraries, kept as inert records
+        _contract("record", "record", "call new build reference", "()", "int", state=record_state),
         # functions that return what they are given
         _contract("identity", "value", "call", "list|tuple str?", "any str?"),
         # inert records

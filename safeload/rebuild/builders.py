@@ -266,6 +266,7 @@ BUILDERS: dict[str, Builder] = {
     "numpy-array": _proved,
     "joblib-array": _proved,
     "numpy-array-frombuffer": _proved,
+    "record": opaque,
     "identity": lambda replay, call: replay.value(call.args[0], call),
     "opaque-attribute": _opaque_attribute,
     "opaque": opaque,

@@ -1,25 +1,30 @@
 """A `Document` becomes the value that `load` returns: each part with its storages placed, and a dict for what holds several.
 
 1. A plan is replayed. 2. A table becomes an OrderedDict of arrays, or its one array. 3. A group becomes an OrderedDict of its parts' values.
+4. A tensor in several parts is put together. 5. Shards become one dict.
 
 Storages are placed part by part, so no more than one part is on the host for each that goes to a device.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from safeload.budget import Budget
-from safeload.placement.place import Placed, place
+from safeload.placement.place import Placed, PlacedInput, place
 from safeload.rebuild import views
+from safeload.rebuild.numpy_dtypes import numpy_dtype
 from safeload.rebuild.replay import rebuild
 from safeload.rebuild.storages import inputs
 from safeload.storage.arrays import ArrayRecord
-from safeload.storage.records import Document, Group, Plan, Table, TensorRecord
+from safeload.storage.geometry import contiguous, elements
+from safeload.storage.records import Assembly, Document, Group, Plan, Shards, Table, TensorRecord
 
 
 class Building(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -35,7 +40,14 @@ def build(document: Document, how: Building) -> Any:
     """The value. Raises `CheckpointError`, `DeviceUnavailable`, `TypeError` for a wrong map_location, and what `constructors` raise."""
     # 3; groups nest no deeper than `limits.container_depth`
     if isinstance(document, Group):
+        if document.is_list:
+            return [build(part, how) for part in document.parts.values()]
         return OrderedDict((name, build(part, how)) for name, part in document.parts.items())
+    if isinstance(document, Assembly):
+        return assembled(document, how)
+    if isinstance(document, Shards):
+        parts = {file: build(part, how) for file, part in document.parts.items()}
+        return OrderedDict((name, parts[file][name]) for name, file in document.names.items())
     placed = place(inputs(document, how.budget, mapped=how.mapped), how.map_location)
     # 1
     if isinstance(document, Plan):
@@ -43,6 +55,28 @@ def build(document: Document, how: Building) -> Any:
     # 2
     values = OrderedDict((name, _entry(document, record, placed, how)) for name, record in document.entries.items())
     return next(iter(values.values())) if document.bare else values
+
+
+def assembled(document: Assembly, how: Building) -> Any:
+    """The array of a tensor in parts: put together on the host, then placed once, where its first part was saved."""
+    first = document.parts[0][1]
+    location = next(iter(first.storages.values())).location
+    nbytes = elements(document.shape) * document.dtype.itemsize
+    key = "assembled"
+    loaded = PlacedInput(key=key, tag=location, nbytes=nbytes, load=lambda: _put_together(document, how))
+    placed = place({key: loaded}, how.map_location)
+    view = TensorRecord(dtype=document.dtype, shape=document.shape, strides=contiguous(document.shape), offset=0, storage=key)
+    return views.tensor(view, placed, sys.byteorder)
+
+
+def _put_together(document: Assembly, how: Building) -> Any:
+    dtype = numpy_dtype(document.dtype)
+    whole = np.empty(document.shape, dtype)
+    on_host = msgspec.structs.replace(how, map_location="cpu")
+    for offsets, plan in document.parts:
+        part = build(plan, on_host)
+        whole[tuple(slice(start, start + length) for start, length in zip(offsets, part.shape, strict=True))] = part
+    return whole.reshape(-1).view(np.uint8)
 
 
 def _entry(table: Table, record: TensorRecord | ArrayRecord | Document, placed: dict[str, Placed], how: Building) -> Any:

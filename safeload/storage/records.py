@@ -111,9 +111,25 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Several documents of one file or folder, by name: an OrderedDict of their values."""
 
     parts: dict[str, Document]
+    is_list: bool = False  # the values in order, as a list
 
 
-Document = Union[Plan, Table, Group]
+class Assembly(msgspec.Struct, frozen=True, kw_only=True):
+    """One tensor out of several streams, proved to fill it: each part is a plan of a dense tensor, and where its first element stands in the whole."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    parts: tuple[tuple[tuple[int, ...], Plan], ...]
+
+
+class Shards(msgspec.Struct, frozen=True, kw_only=True):
+    """One mapping over several files: the name of each tensor and its file, and what each file holds."""
+
+    names: dict[str, str]
+    parts: dict[str, Document]
+
+
+Document = Union[Plan, Table, Group, Assembly, Shards]
 """What a file holds, proved and not yet built."""
 
 

@@ -80,7 +80,7 @@ def test_a_bare_pickle_of_any_protocol(value: object, protocol: int) -> None:
         (LFS, "SL003", "git lfs pull"),
         (LFS, "SL003", "497,763 bytes"),
         (LFS[:60], "SL003", "git lfs pull"),
-        (b'{"weight_map": {}}', "SL003", "JSON"),
+        (b'{"weight_map": {}}', "SL135", "weight_map"),
         (b"[1, 2]", "SL003", "JSON"),
         (b"PK\5\6" + bytes(18), "SL003", "empty zip"),
         (b"\x89PNG\r\n\x1a\n....", "SL003", "PNG"),

@@ -162,7 +162,7 @@ EXPECTED = {
     "joblib-xz": "pickle",
     "joblib-lzma": "pickle",
     "joblib-lz4": "pickle",
-    "dcp-shard": "SL105",
+    "dcp-shard": "zip-sequence",
 }
 
 

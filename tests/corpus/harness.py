@@ -37,7 +37,7 @@ MAX_SHOWN = 12  # differences of one file that a failure shows
 # Formats that must never be pending. The others are listed by name in the printed table until they are built.
 BUILT = frozenset(
     {"torch-zip", "torch-zip-early", "torch-legacy", "pickle", "npy", "npz", "joblib", "joblib-by-extension", "pandas-pickle", "pandas-pickle-xz",
-     "pandas-pickle-zip", "torchscript-zip", "torch-package-zip", "torch-export-pt2", "sb3-zip"}
+     "pandas-pickle-zip", "torchscript-zip", "torch-package-zip", "torch-export-pt2", "sb3-zip", "dcp-metadata", "dcp-shard"}
     | {f"joblib-{codec}" for codec in ("bz2", "gzip", "lz4", "lzma", "xz", "zlib")}
 )
 

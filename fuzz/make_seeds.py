@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fuzz.tars import pack
 from fuzz.zips import repack
 from safeload.opcodes.assemble import assemble
 
@@ -101,6 +102,42 @@ STREAMS: dict[str, str] = {  # bare pickles: name -> listing without PROTO and S
     "persid": "PERSID 0\n",
 }
 
+
+def saved_storage() -> bytes:
+    """A file in torch's sequential format that holds one storage, as plain pickles of tensors embed it."""
+    magic = assemble(f"PROTO 2\nLONG1 {0x1950A86A20F9469CFC6C}\nSTOP") + assemble("PROTO 2\nBININT2 1001\nSTOP") + assemble("PROTO 2\nEMPTY_DICT\nSTOP")
+    body = assemble("PROTO 2\n" + storage().replace("TUPLE\n", "NONE\nTUPLE\n") + "STOP")
+    return magic + body + assemble("PROTO 2\nEMPTY_LIST\nBINUNICODE '0'\nAPPEND\nSTOP") + (6).to_bytes(8, "little") + bytes(range(24))
+
+
+def embedded() -> str:
+    """A tensor whose storage stands as bytes in the stream."""
+    return tensor().replace(storage(), f"\nGLOBAL torch.storage _load_from_bytes\nBINBYTES {saved_storage()!r}\nTUPLE1\nREDUCE\n")
+
+
+STREAMS["embedded"] = embedded()
+
+
+def table(count: int, *entries: bytes) -> bytes:
+    """A table of torch's tar format: the number of entries, and they."""
+    return assemble(f"PROTO 2\nBININT1 {count}\nSTOP") + b"".join(entries)
+
+
+def numbers(*values: int) -> bytes:
+    """int64 each."""
+    return b"".join(value.to_bytes(8, "little", signed=True) for value in values)
+
+
+TARS: dict[str, dict[bytes, bytes]] = {
+    "tar": {
+        b"sys_info": assemble("PROTO 2\nEMPTY_DICT\nBINUNICODE 'protocol_version'\nBININT2 1000\nSETITEM\nSTOP"),
+        b"pickle": assemble("PROTO 2\nEMPTY_LIST\nMARK\nBININT1 7\nBINPERSID\nBINUNICODE '2'\nBINPERSID\nAPPENDS\nSTOP"),
+        b"tensors": table(1, assemble("PROTO 2\nBININT1 7\nBININT1 1\nGLOBAL torch FloatTensor\nTUPLE3\nSTOP"), b"\2\0\0\0junk", numbers(2, 3, 3, 1, 0)),
+        b"storages": table(1, assemble("PROTO 2\nBININT1 1\nBINUNICODE 'cpu'\nGLOBAL torch FloatStorage\nTUPLE3\nSTOP"), numbers(6), bytes(range(24)))
+        + assemble("PROTO 2\nEMPTY_LIST\nMARK\nBININT1 2\nBININT1 1\nBININT1 3\nBININT1 2\nTUPLE\nAPPEND\nSTOP"),
+    }
+}
+
 FILES: dict[str, tuple[str, dict[bytes, bytes]]] = {  # torch zips: name -> listing of data.pkl, storages
     "dict": ("EMPTY_DICT\nBINUNICODE 'w'\n" + tensor() + "SETITEM\n", {b"0": bytes(24)}),
     "shared": ("EMPTY_LIST\nMARK\n" + tensor() + flat("FloatStorage", "0", 6) + "APPENDS\n", {b"0": bytes(range(24))}),
@@ -162,6 +199,25 @@ FILES: dict[str, tuple[str, dict[bytes, bytes]]] = {  # torch zips: name -> list
         {b"0": bytes(24)},
     ),
     "storage": (storage(), {b"0": bytes(24)}),
+    "generator": (
+        "GLOBAL torch._C Generator\nBINUNICODE 'cpu'\nTUPLE1\nREDUCE\nBININT1 7\nNONE\n" + flat("ByteStorage", "0", 4) + "TUPLE3\nBUILD\n",
+        {b"0": bytes(4)},
+    ),
+    "jagged": (
+        "GLOBAL torch.nested._internal.nested_tensor _rebuild_njt\nEMPTY_DICT\nMARK\nBINUNICODE 'values'\n"
+        + tensor(shape="BININT1 3\nBININT1 2\nTUPLE2", stride="BININT1 2\nBININT1 1\nTUPLE2")
+        + "BINUNICODE 'offsets'\n"
+        + flat("LongStorage", "1", 3)
+        + "BINUNICODE 'lengths'\nNONE\nBINUNICODE '_ragged_idx'\nBININT1 1\nSETITEMS\nTUPLE1\nREDUCE\n",
+        {b"0": bytes(24), b"1": b"".join(n.to_bytes(8, "little") for n in (0, 1, 3))},
+    ),
+    "sparse-class": (
+        "GLOBAL torch.sparse FloatTensor\n"
+        + tensor("LongStorage", "1", 2, "BININT1 1\nBININT1 2\nTUPLE2", "BININT1 2\nBININT1 1\nTUPLE2")
+        + flat("FloatStorage", "0", 2)
+        + "BININT1 3\nTUPLE1\nTUPLE3\nREDUCE\n",
+        {b"0": bytes(8), b"1": b"".join(n.to_bytes(8, "little") for n in (0, 2))},
+    ),
     "module": (
         "GLOBAL my.net Net\nEMPTY_TUPLE\nNEWOBJ\nEMPTY_DICT\nMARK\n"
         "BINUNICODE '_parameters'\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nBINUNICODE 'weight'\n"
@@ -195,6 +251,8 @@ def main() -> None:
         (SEEDS / f"{name}.pkl").write_bytes(stream(name, listing))
     for name, (listing, storages) in FILES.items():
         (SEEDS / f"{name}.pt").write_bytes(archive(listing, storages))
+    for name, members in TARS.items():
+        (SEEDS / f"{name}.tar").write_bytes(pack(members))
 
 
 if __name__ == "__main__":

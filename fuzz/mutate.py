@@ -33,6 +33,7 @@ NAMES = (
     *(b"collections OrderedDict", b"collections defaultdict", b"collections deque", b"collections Counter", b"copyreg _reconstructor", b"_codecs encode"),
     *(b"torch._utils _rebuild_tensor_v2", b"torch._utils _rebuild_tensor_v3", b"torch._utils _rebuild_parameter", b"torch._utils _rebuild_qtensor"),
     *(b"torch._utils _rebuild_sparse_tensor", b"torch._utils _rebuild_meta_tensor_no_storage", b"torch._utils _rebuild_wrapper_subclass"),
+    *(b"torch.storage _load_from_bytes", b"torch.sparse FloatTensor", b"torch._C Generator", b"torch.nested._internal.nested_tensor _rebuild_njt"),
     *(
         b"torch._tensor _rebuild_from_type_v2",
         b"torch FloatStorage",

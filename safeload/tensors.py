@@ -13,6 +13,21 @@ import msgspec
 from safeload.values import OpaqueObject
 
 
+def _host(array: Any) -> Any:
+    """A CuPy array in numpy; numbers and numpy arrays as they are."""
+    return array.get() if hasattr(array, "get") else array
+
+
+def _beside(array: Any, other: Any) -> Any:
+    """A numpy array on the device of `other`, which a CuPy array gives."""
+    if not hasattr(other, "get"):
+        return array
+    import cupy
+
+    with other.device:
+        return cupy.asarray(array)
+
+
 class SparseTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A sparse tensor of torch: `layout` is sparse_coo, _csr, _csc, _bsr or _bsc; the invariants of its indices are proved.
 
@@ -34,19 +49,22 @@ class SparseTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.values.dtype
 
     def dense(self) -> Any:
-        """A plain array; duplicate entries of an uncoalesced tensor add up. Allocates product(shape) elements."""
+        """A plain array, on the device of the values and computed on the host; duplicate entries of an uncoalesced tensor add up.
+
+        Allocates product(shape) elements.
+        """
         import numpy as np
 
-        out = np.zeros(self.shape, self.values.dtype)
+        values, out = _host(self.values), np.zeros(self.shape, self.values.dtype)
         if self.layout == "sparse_coo":
             if not len(self.indices):  # no sparse dimension: every value stands at the same place
-                return self.values.sum(axis=0, dtype=out.dtype)
-            np.add.at(out, tuple(self.indices), self.values)
-            return out
-        batch = self.compressed.ndim - 1
-        for position in np.ndindex(self.shape[:batch]):
-            self._fill(out[position], self.compressed[position], self.plain[position], self.values[position])
-        return out
+                return _beside(values.sum(axis=0, dtype=out.dtype), self.values)
+            np.add.at(out, tuple(_host(self.indices)), values)
+            return _beside(out, self.values)
+        compressed, plain = _host(self.compressed), _host(self.plain)
+        for position in np.ndindex(self.shape[: compressed.ndim - 1]):
+            self._fill(out[position], compressed[position], plain[position], values[position])
+        return _beside(out, self.values)
 
     def _fill(self, out: Any, compressed: Any, plain: Any, values: Any) -> None:
         by_rows = self.layout in ("sparse_csr", "sparse_bsr")
@@ -61,20 +79,23 @@ class SparseTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
                     out[row, column] = values[at]
 
     def to_scipy(self) -> Any:
-        """The scipy.sparse matrix of a two-dimensional tensor without dense dimensions. Needs scipy."""
+        """The scipy.sparse matrix of a tensor of two sparse dimensions and no others, on the host. Needs scipy."""
         try:
             from scipy import sparse  # type: ignore[import-untyped, import-not-found, unused-ignore]
         except ImportError:
             raise ImportError("to_scipy needs scipy: pip install scipy") from None
         if len(self.shape) != 2:
             raise ValueError(f"scipy holds two dimensions, and this tensor has {len(self.shape)}")
+        values, plain, compressed = _host(self.values), _host(self.plain), _host(self.compressed)
         if self.layout == "sparse_coo":
-            return sparse.coo_matrix((self.values, tuple(self.indices)), shape=self.shape)
+            if len(self.indices) != 2:
+                raise ValueError("scipy holds no dense dimensions; use dense()")
+            return sparse.coo_matrix((values, tuple(_host(self.indices))), shape=self.shape)
         if self.layout in ("sparse_csr", "sparse_csc"):
             matrix = sparse.csr_matrix if self.layout == "sparse_csr" else sparse.csc_matrix
-            return matrix((self.values, self.plain, self.compressed), shape=self.shape)
+            return matrix((values, plain, compressed), shape=self.shape)
         if self.layout == "sparse_bsr":
-            return sparse.bsr_matrix((self.values, self.plain, self.compressed), shape=self.shape)
+            return sparse.bsr_matrix((values, plain, compressed), shape=self.shape)
         raise ValueError("scipy has no block sparse column layout; use dense()")
 
 
@@ -98,19 +119,17 @@ class QuantizedTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return tuple(self.int_repr.shape)
 
     def dequantize(self) -> Any:
-        """float32, as torch computes it."""
+        """float32, as torch computes it; on the device of the integers, computed on the host."""
         import numpy as np
 
-        scale, zero_point = self.scale, self.zero_point
-        if self.axis is not None:
-            along = [1] * self.int_repr.ndim
-            along[self.axis] = -1
-            scale, zero_point = np.asarray(scale).reshape(along), np.asarray(zero_point).reshape(along)
+        integers, scale, zero_point = _host(self.int_repr), _host(self.scale), _host(self.zero_point)
         if self.axis is None:
-            return (self.int_repr.astype(np.int64) - zero_point).astype(np.float32) * np.float32(scale)
-        if np.issubdtype(np.asarray(zero_point).dtype, np.integer):
-            return ((self.int_repr.astype(np.int64) - zero_point) * scale).astype(np.float32)
-        return ((self.int_repr.astype(np.float32) - zero_point) * scale).astype(np.float32)  # float zero points: per_channel_affine_float_qparams
+            return _beside((integers.astype(np.int64) - zero_point).astype(np.float32) * np.float32(scale), self.int_repr)
+        along = [1] * integers.ndim
+        along[self.axis] = -1
+        scale, zero_point = np.asarray(scale).reshape(along), np.asarray(zero_point).reshape(along)
+        exact = np.int64 if np.issubdtype(zero_point.dtype, np.integer) else np.float32  # float zero points: per_channel_affine_float_qparams
+        return _beside(((integers.astype(exact) - zero_point) * scale).astype(np.float32), self.int_repr)
 
 
 class NestedTensor(msgspec.Struct, frozen=True, kw_only=True, eq=False):

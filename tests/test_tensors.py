@@ -79,6 +79,67 @@ def test_scipy_gets_the_same_matrix() -> None:
             assert np.array_equal(made.to_scipy().toarray(), made.dense())
 
 
+def test_scipy_has_no_dense_dimensions() -> None:
+    pytest.importorskip("scipy", reason="scipy is not installed")
+    with pytest.raises(ValueError, match="dense"):
+        coo([[1, 1]], [[1, 2], [3, 4]], (2, 2)).to_scipy()
+
+
+class OnDevice(np.ndarray):  # type: ignore[type-arg]
+    """As much of a CuPy array as these types use; numpy's own functions must not see one."""
+
+    @property
+    def device(self) -> Any:
+        import contextlib
+
+        return contextlib.nullcontext()
+
+    def get(self) -> Any:
+        return np.array(self).view(np.ndarray)
+
+    def __array_function__(self, *_: Any) -> Any:
+        raise TypeError("implicit conversion to a NumPy array is not allowed")
+
+    __array_ufunc__ = None  # type: ignore[assignment]
+
+
+def test_parts_on_a_device_give_arrays_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+    import types
+
+    def on(array: Any) -> Any:
+        return np.asarray(array).view(OnDevice)
+
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(asarray=on))
+    for made in _matrices():
+        there = SparseTensor(
+            layout=made.layout,
+            shape=made.shape,
+            values=on(made.values),
+            **{part: on(value) for part in ("indices", "compressed", "plain") if (value := vars_of(made)[part]) is not None},
+        )
+        assert type(there.dense()) is OnDevice and there.dense().get().tolist() == made.dense().tolist()
+        if made.layout != "sparse_bsc" and pytest.importorskip("scipy", reason="scipy is not installed"):
+            assert there.to_scipy().toarray().tolist() == made.dense().tolist()
+    for axis, scale, point in (
+        (None, 0.5, 1),
+        (0, on([0.5, 2.0]), on([0, 1])),
+        (0, on([0.5, 2.0]), on([0.5, 1.0])),
+        (0, np.array([0.5, 2.0]), np.array([0, 1])),
+    ):
+        held = QuantizedTensor(dtype="qint8", scheme="any", int_repr=on(np.array([[1, 2], [3, 4]], np.int8)), scale=scale, zero_point=point, axis=axis)
+        here = QuantizedTensor(
+            dtype="qint8", scheme="any", int_repr=held.int_repr.get(), axis=axis, scale=np.asarray(scale)[()], zero_point=np.asarray(point)[()]
+        )
+        assert type(held.dequantize()) is OnDevice and held.dequantize().get().tolist() == np.asarray(here.dequantize()).tolist()
+
+
+def vars_of(made: Any) -> dict[str, Any]:
+    import msgspec
+
+    return msgspec.structs.asdict(made)
+
+
 def test_without_scipy_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

@@ -287,6 +287,19 @@ ROWS: dict[str, Row] = {
             call("torch.nn.parameter", "Parameter", made("_rebuild_tensor", VIEW)) + build(f"MARK\n{TRUE}{NONE}{text('x')}TUPLE\n"),
         ),
     ),
+    "Variable(data), BUILD (requires_grad, volatile, hooks), and Variable, BUILD (data, grad, hooks, requires_grad, volatile)": Row(
+        names=("torch.autograd.variable.Variable", "torch.autograd.Variable"),
+        good=listed(
+            call("torch.autograd.variable", "Variable", made("_rebuild_tensor", VIEW)) + build(args(TRUE, FALSE, HOOKS)),
+            new("torch.autograd.variable", "Variable") + build(args(made("_rebuild_tensor", VIEW), NONE, HOOKS, TRUE, FALSE)),
+        ),
+        check=lambda found: all(np.array_equal(one, WANTED) for one in found),
+        bad=(
+            call("torch.autograd.variable", "Variable", integer(3)),
+            call("torch.autograd.variable", "Variable", made("_rebuild_tensor", AWAY)) + build(args(TRUE, FALSE, HOOKS)),
+            call("torch.autograd.variable", "Variable", made("_rebuild_tensor", VIEW)) + build(args(NONE, FALSE, HOOKS)),
+        ),
+    ),
     "_rebuild_parameter (tensor, requires_grad, hooks)": Row(
         names=(U + "_rebuild_parameter",),
         good=made("_rebuild_parameter", made("_rebuild_tensor", VIEW), TRUE, HOOKS),

@@ -160,7 +160,8 @@ NOT_FOR_TORCH = (
     "LongTensor() without",
     "tensor._rebuild_from_type (",
 )
-"""Words of titles that torch 2.13 does not read, or not as this file spells them: names that it has forgotten, states that only a real generator has, attributes that it drops."""
+"""Words of titles that torch 2.13 does not read, or not as this file spells them: names that it has forgotten, states that only a real
+generator has, attributes that it drops."""
 READ_BY_TORCH = [title for title, row in ROWS.items() if row.policy == "checkpoint" and not any(word in title for word in NOT_FOR_TORCH)]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from safeload.collector import Paused
 from safeload.errors import CheckpointError, PolicyRejected, error_class, several_objects
@@ -34,7 +34,7 @@ def load(
     map_location: Any = None,
     *,
     policy: str | os.PathLike[str] | Policy | None = None,
-    mmap: bool | None = None,
+    mmap: bool | Literal["r"] | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
     weights_only: bool = True,
@@ -44,13 +44,14 @@ def load(
 ) -> Any:
     """Load a checkpoint without running any of it; torch.load's signature, numpy or CuPy arrays for tensors.
 
-    `f` is a path, bytes, or a binary file object at the start of the checkpoint. `map_location` has torch's meanings: None restores the device that each
-    storage
-    was saved from (and raises `DeviceUnavailable` where it is not there), `"cpu"`, `"cuda:1"`, a device-like object, a dict of tags, or a callable. `policy`
-    is a shipped name, a path to a TOML file, or a `Policy`; default `"checkpoint"`. `mmap=False` reads payloads into memory instead of mapping the file
-    copy-on-write; arrays are writable and private to this process either way. `encoding` and `errors` decode the strings of Python 2 files.
-    `limits` replaces single limits of the budget. `constructors` maps `module.name` to your own function, which gets the inert record of
-    each such object and returns what stands in its place; it overrides an unlisted name, never a denied one.
+    `f` is a path, bytes, or a binary file object at the start of the checkpoint. `map_location` has torch's meanings: None restores the device that
+    each storage was saved from (and raises `DeviceUnavailable` where it is not there), `"cpu"`, `"cuda:1"`, a device-like object, a dict of tags, or
+    a callable. `policy` is a shipped name, a path to a TOML file, or a `Policy`; default `"checkpoint"`. `mmap=None` and `True` map the file
+    copy-on-write, `False` reads payloads into memory: arrays are writable and private to this process either way. `mmap="r"` maps it for reading
+    alone, and arrays are not writable (the letter is that of `numpy.memmap`). What is no plain file (bytes, gzip objects, pipes) is in memory already
+    and needs no map. `encoding` and `errors` decode the strings of Python 2 files. `limits` replaces single limits of the budget. `constructors` maps
+    `module.name` to your own function, which gets the inert record of each such object and returns what stands in its place; it overrides an unlisted
+    name, never a denied one.
 
     1. Open the source. 2. Read and judge it (`judge`). 3. Refuse what is not accepted. 4. Place the storages. 5. Replay the vetted log.
 
@@ -60,12 +61,15 @@ def load(
         raise TypeError("weights_only=False would run the file; safeload never does. policy='inspect' reads any class as an inert record")
     if pickle_module is not None:
         raise TypeError("safeload has no pickle_module; what may be loaded is decided by policy=")
+    if not (mmap is None or isinstance(mmap, bool) or mmap == "r"):
+        raise TypeError(f"mmap is True, False, 'r' or None, not {mmap!r}")
     resolved, budget_limits = _policy_and_limits(policy, limits)
     is_file = is_seekable(f)
     options = _options(encoding, errors, extra_opaque=frozenset(constructors or ()), first_only=is_file)
     start = f.tell() if is_file else 0  # type: ignore[union-attr]
     # 1
     with open_source(f, budget_limits) as source, Paused():
+        source.read_only = mmap == "r"
         # 2 to 5, without the garbage collector walking what has just been made
         reading = _accepted(judge(source, resolved, budget_limits, options), source)
         value = _built(reading, map_location, mapped=mmap is not False, constructors=dict(constructors or {}))

@@ -95,6 +95,7 @@ def read_document(judging: Judging) -> Document | None:
         # 1, 2
         container = judging.container = open_container(judging.file, judging.limits, judging.budget)
         judging.source, judging.wrappers = container.source, container.wrappers
+        judging.source.read_only = judging.file.read_only
         judging.findings.extend(container.findings)
         # 3, 4, 5
         document = READERS[container.format](judging, container)

@@ -12,7 +12,8 @@ from __future__ import annotations
 import io
 import mmap
 import os
-from typing import IO, Union
+from collections.abc import Callable
+from typing import IO, Any, Union
 
 from safeload.errors import CheckpointError, LimitExceeded
 from safeload.folder import METADATA, checked, main_file
@@ -31,7 +32,7 @@ class ByteSource:
     the source: views are parts of it. One of bytes stays as it is, and views show a copy.
     """
 
-    __slots__ = ("_buffer", "_fd", "_map", "_owns_fd", "_whole", "base", "folder", "is_dcp", "kept", "name", "size")
+    __slots__ = ("_buffer", "_fd", "_map", "_owns_fd", "_whole", "base", "folder", "is_dcp", "kept", "name", "read_only", "size")
 
     def __init__(self, *, name: str, size: int, base: int = 0, buffer: bytes | bytearray | None = None, fd: int = -1, owns_fd: bool = False) -> None:
         self.name = name
@@ -40,9 +41,10 @@ class ByteSource:
         self._buffer = buffer
         self._fd = fd
         self._owns_fd = owns_fd
-        self._map: mmap.mmap | bytearray | None = None
+        self._map: mmap.mmap | bytearray | bytes | None = None
         self._whole: ByteSource | None = None  # the source that this one is a part of
         self.folder: str | None = None  # where the file stands, if it was opened by its path: its shards stand beside it
+        self.read_only = False  # map so that nothing can be written, and the pages stay those of the page cache
         self.is_dcp = False  # was the folder of a distributed checkpoint opened? Then this is its `.metadata`
         self.kept: list[ByteSource] = []  # sources of shards: open as long as this one
 
@@ -83,26 +85,34 @@ class ByteSource:
                 raise self._short(offset, length)
             target, position = target[count:], position + count
 
-    def view(self, offset: int, length: int, *, writable: bool = True) -> memoryview:
+    def view(self, offset: int, length: int) -> memoryview:
         """Bytes that need not be private: a part of the copy-on-write map (paths, files) or of a writable copy (memory).
 
-        The view keeps what lies under it alive, also after `close`.
+        With `read_only`, of a map or of memory that nobody can write through it. The view keeps what lies under it alive, also after `close`.
         """
         if offset < 0 or length < 0 or offset + length > self.size:
             raise self._short(offset, length)
         start = self.base + offset
         window = memoryview(self._mapping())[start : start + length]
-        return window if writable else window.toreadonly()
+        return window.toreadonly() if self.is_read_only else window
 
-    def _mapping(self) -> mmap.mmap | bytearray:
+    @property
+    def is_read_only(self) -> bool:
+        """Are views of this source, or of the source that it is a part of, read-only?"""
+        return self.read_only if self._whole is None else self._whole.read_only
+
+    def _mapping(self) -> mmap.mmap | bytearray | bytes:
         if self._whole is not None:
             return self._whole._mapping()
         if self._map is None:
-            if self._buffer is not None:
+            if self._buffer is not None and self.read_only:
+                self._map = self._buffer
+            elif self._buffer is not None:
                 self._map = self._buffer if isinstance(self._buffer, bytearray) else bytearray(self._buffer)
             else:
                 try:
-                    self._map = mmap.mmap(self._fd, self.base + self.size, access=mmap.ACCESS_COPY)
+                    access = mmap.ACCESS_READ if self.read_only else mmap.ACCESS_COPY
+                    self._map = mmap.mmap(self._fd, self.base + self.size, access=access)
                 except (OSError, ValueError) as error:  # ValueError: the file shrank below what was announced
                     raise CheckpointError(f"{self.name} cannot be mapped: {error}", rule="SL005") from error
         return self._map
@@ -242,9 +252,10 @@ def _open_plain(f: io.BufferedReader | io.FileIO, limits: Limits) -> ByteSource:
 def _spool(f: IO[bytes], limits: Limits, *, name: str | None = None) -> ByteSource:
     label = name or str(getattr(f, "name", None) or f"<{type(f).__name__}>")
     spooled = bytearray()
+    read = _reader(f)
     while True:
         try:
-            part = f.read(SPOOL_CHUNK_BYTES)
+            part = read()
         except UnicodeDecodeError:
             raise TypeError(f"{label} reads text; open the file with mode 'rb'") from None
         except (OSError, EOFError, ValueError) as error:  # gzip and friends: damaged or closed streams
@@ -259,6 +270,28 @@ def _spool(f: IO[bytes], limits: Limits, *, name: str | None = None) -> ByteSour
                 f"{label} gave more than {limits.spool_bytes:,} bytes (limit spool_bytes); save it to a file, a path is mapped and not copied", rule="SL901"
             )
     return _checked(ByteSource(name=label, size=len(spooled), buffer=spooled), limits)
+
+
+def _reader(f: IO[bytes]) -> Callable[[], Any]:
+    """The next bytes of a file object, into one buffer where it has `readinto`, as torch asks it; objects that only say they have it are read."""
+    readinto = getattr(f, "readinto", None)
+    if not callable(readinto):
+        return lambda: f.read(SPOOL_CHUNK_BYTES)
+    buffer = memoryview(bytearray(SPOOL_CHUNK_BYTES))
+    works = True
+
+    def read() -> Any:
+        nonlocal works
+        if works:
+            try:
+                count = readinto(buffer)
+            except (AttributeError, NotImplementedError, io.UnsupportedOperation):
+                works = False
+            else:
+                return buffer[:count] if isinstance(count, int) and 0 <= count <= SPOOL_CHUNK_BYTES else f.read(SPOOL_CHUNK_BYTES)
+        return f.read(SPOOL_CHUNK_BYTES)
+
+    return read
 
 
 def _checked(source: ByteSource, limits: Limits) -> ByteSource:

@@ -209,6 +209,7 @@ class Judging:
     def keep(self, source: ByteSource) -> ByteSource:
         """A file beside this one: open as long as this one, and counted with it."""
         self.file.kept.append(source)
+        source.read_only = self.file.read_only
         self.beside_bytes += source.size
         return source
 

@@ -135,7 +135,11 @@ class _Loader:
 
     def __call__(self) -> Bytes:
         flat = self._raw()
-        return flat if self.form is PLAIN else _formed(flat, self.form)
+        if self.form is not PLAIN:
+            flat = _formed(flat, self.form)
+        if self.source.is_read_only:
+            flat.flags.writeable = False
+        return flat
 
     def _raw(self) -> Bytes:
         member = self.member

@@ -12,7 +12,7 @@ from safeload.containers.base import STORED, Container, Member
 from safeload.containers.compressed import codec_of
 from safeload.containers.json_strict import BadJson, parse
 from safeload.containers.npy import MAGIC
-from safeload.containers.sniff import HEAD_BYTES, is_legacy, is_safetensors
+from safeload.containers.sniff import HEAD_BYTES, is_legacy, is_safetensors, is_tar
 from safeload.containers.torch_archive import MAX_JSON_BYTES
 from safeload.containers.zip_end import LOCAL_SIGNATURE
 from safeload.errors import CheckpointError, StreamError
@@ -37,6 +37,13 @@ def read_torch_zip(judging: Judging, container: Container) -> Document | None:
 
 def read_plain_zip(judging: Judging, container: Container) -> Document | None:
     """Nothing to load; pickles and checkpoints among the members are judged, and a payload in them named."""
+    members(judging, container)
+    serialized(judging, container)
+    return None
+
+
+def members(judging: Judging, container: Container) -> None:
+    """Judge each member as the file that it is, or as a pickle."""
     for name, member in container.members.items():
         if member.size:
             source = source_of(judging, member)
@@ -44,8 +51,6 @@ def read_plain_zip(judging: Judging, container: Container) -> Document | None:
                 judging.nested(source, name)
             else:
                 judging.probe(member)
-    serialized(judging, container)
-    return None
 
 
 def source_of(judging: Judging, member: Member) -> ByteSource:
@@ -58,7 +63,7 @@ def source_of(judging: Judging, member: Member) -> ByteSource:
 def is_file(source: ByteSource) -> bool:
     """Is this a file of a format that safeload reads, by its first bytes, and no bare pickle?"""
     head = source.read(0, min(source.size, HEAD_BYTES))
-    return head.startswith((LOCAL_SIGNATURE, MAGIC)) or is_legacy(head) or is_safetensors(head, source.size) or codec_of(head) is not None
+    return head.startswith((LOCAL_SIGNATURE, MAGIC)) or is_legacy(head) or is_safetensors(head, source.size) or codec_of(head) is not None or is_tar(head)
 
 
 def serialized(judging: Judging, container: Container) -> None:

@@ -16,15 +16,13 @@ from typing import Any
 import msgspec
 
 from safeload.containers.base import Container, Member
-from safeload.containers.sniff import HEAD_BYTES, is_tar
 from safeload.containers.tar import ROLES
-from safeload.containers.zip_end import LOCAL_SIGNATURE
 from safeload.errors import CheckpointError, ContainerError, StreamError
+from safeload.formats import archive
 from safeload.formats.judging import Judging
 from safeload.formats.tar_tables import Tables, read_tables
 from safeload.machine.nodes import Global, ObjectGraph, PersistentId
 from safeload.policy.vetted import External, StorageId
-from safeload.source import ByteSource
 from safeload.storage.records import Document
 
 _ID = re.compile(r"-?[0-9]{1,20}")  # str() of a 64-bit address
@@ -57,18 +55,8 @@ def read(judging: Judging, container: Container) -> Document | None:
 
 
 def read_plain(judging: Judging, container: Container) -> None:
-    """Nothing to load: the pickles among the members, and the files of other kinds that hold some, are judged, and a payload in them named."""
-    for member in container.members.values():
-        if member.size and member.role != "directory" and not judging.probe(member) and judging.depth + 1 < judging.limits.container_depth:
-            part = judging.source.part(member.offset, member.size)
-            if _holds_streams(part):
-                judging.nested(part, member.name)
-
-
-def _holds_streams(source: ByteSource) -> bool:
-    """Is this a zip archive, or a tar archive, in which pickles may stand?"""
-    head = source.read(0, min(source.size, HEAD_BYTES))
-    return head.startswith(LOCAL_SIGNATURE) or is_tar(head)
+    """Nothing to load: the pickles and checkpoints among the members are judged, and a payload in them named."""
+    archive.members(judging, container)
 
 
 def _external(judging: Judging, graph: ObjectGraph, tables: Tables) -> External:

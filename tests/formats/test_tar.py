@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import random
 import warnings
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from containers.zipbuild import Part, build
 from hostile.hostile import SYSTEM, archive
 from hostile.hostile import storage as zip_id
 from policy.listings import outcome, refused
@@ -263,11 +265,20 @@ def test_a_part_that_is_missing(missing: str) -> None:
 def test_a_plain_tar_is_named_and_what_stands_in_it_is_judged() -> None:
     assert safeload.scan(tar({"model.yaml": b"a: 1"})).verdict == "inconclusive"
     payload = assemble(f"PROTO 2\n{SYSTEM}STOP")
-    for content in (payload, archive(SYSTEM), tar({"deep.pkl": payload})):
+    for content in (payload, archive(SYSTEM), tar({"deep.pkl": payload}), gzip.compress(payload), archive("NONE\n", extra=(Part(b"a/more", payload),))):
         report = safeload.scan(tar({"model.yaml": b"a: 1", "weights.ckpt": content}))
         assert report.verdict == "rejected" and "posix.mkdir" in {finding.global_name for finding in report.errors}
         with pytest.raises(safeload.CheckpointError):
             safeload.load(tar({"weights.ckpt": content}))
+
+
+def test_a_compressed_tar_and_one_in_a_zip() -> None:
+    data = checkpoint([storage(1, SIX)])
+    assert safeload.load(gzip.compress(data))[0].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert safeload.scan(gzip.compress(data)).format == "torch.tar+gzip"
+    bad = checkpoint(obj=assemble(f"PROTO 2\n{SYSTEM}STOP"))
+    report = safeload.scan(build([Part(b"models/old.tar", bad)]))
+    assert report.verdict == "rejected" and "posix.mkdir" in {finding.global_name for finding in report.errors}
 
 
 def test_tars_within_tars_end() -> None:

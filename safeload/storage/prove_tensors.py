@@ -70,6 +70,8 @@ def quantized(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Quantize
         count = len(part) if type(part) is list else p.tensor(part, at).shape
         if count not in (values.shape[axis], (values.shape[axis],)):
             raise p.error(f"{values.shape[axis]} channels need as many scales and zero points", "SL405", at)
+    if type(zero_points) is not list and p.tensor(zero_points, at).dtype.family == "float":
+        scheme = "per_channel_affine_float_qparams"  # which torch saves as per_channel_affine, and tells by this
     return QuantizedRecord(values=values, scheme=scheme, scale=scales, zero_point=zero_points, axis=axis)
 
 

@@ -521,7 +521,7 @@ ROWS: dict[str, Row] = {
         names=(),
         data=BYTES,
         good=qtensor(per_channel(SCALES, FLOAT_POINTS)),
-        check=dequantized([[-0.25, 0.25, 0.75], [3.0, 5.0, 7.0]]),
+        check=lambda found: found.scheme.endswith("float_qparams") and dequantized([[-0.25, 0.25, 0.75], [3.0, 5.0, 7.0]])(found),
         bad=(qtensor(per_channel(SCALES, vector("ComplexFloatStorage", "'4'", 2))),),
     ),
     "quint4x2 and quint2x4, packed, with strides": Row(

@@ -124,10 +124,10 @@ class Judging:
             self.note_partial(member or "", data, error)
             raise
 
-    def note_partial(self, member: str, data: bytes, error: CheckpointError) -> None:
+    def note_partial(self, member: str, data: bytes, error: CheckpointError, *, external: External | None = None) -> None:
         """Judge what a broken stream asked for before it broke, so that a payload in front of the damage is named."""
         if isinstance(error.partial, ObjectGraph) and error.partial.log:
-            self.vetted_only(member, data, error.partial)
+            self.vetted_only(member, data, error.partial, external=external)
 
     def vetted_only(self, member: str, data: bytes, graph: ObjectGraph, *, external: External | None = None) -> Vetted | None:
         """Put a stream to the policy without proving what it would build: it will not be built."""

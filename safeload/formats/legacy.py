@@ -91,10 +91,13 @@ class Window:
 
     def stream(self) -> ObjectGraph:
         """The next pickle. A pickle that the window cuts is read again from its start in a larger one: only its last reading counts."""
-        return self.interleaved()[0]
+        return self._next(steps_over=False)[0]
 
     def interleaved(self) -> tuple[ObjectGraph, Arrays]:
         """The next pickle, and the arrays that joblib wrote between its opcodes; their bytes are stepped over, and not read."""
+        return self._next(steps_over=True)
+
+    def _next(self, *, steps_over: bool) -> tuple[ObjectGraph, Arrays]:
         limit = self.budget.limits.pickle_bytes
         while True:
             opcodes = self.budget.opcodes
@@ -109,7 +112,7 @@ class Window:
                     member=self.member,
                     encoding=self.encoding,
                     errors=self.errors,
-                    interleaved=arrays,
+                    interleaved=arrays if steps_over else None,
                 )
             except CheckpointError as error:
                 if error.rule != "SL202" or self.reach == self.source.size or len(self.data) - self.position > limit:

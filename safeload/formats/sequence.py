@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import msgspec
 
-from safeload.containers.base import Container
+from safeload.containers.base import Container, Member
 from safeload.containers.sniff import HEAD_BYTES, is_legacy
-from safeload.errors import CheckpointError, StreamError
+from safeload.errors import CheckpointError, LimitExceeded, StreamError
 from safeload.formats.joblib import Arrays, importable
 from safeload.formats.judging import NESTED, Judging
-from safeload.formats.legacy import FIRST_WINDOW_BYTES, LATER_WINDOW_BYTES, Window, read_sequential
+from safeload.formats.legacy import FIRST_WINDOW_BYTES, LATER_WINDOW_BYTES, WINDOW_GROWTH, Window, read_sequential
 from safeload.machine.interpret import interpret
 from safeload.machine.nodes import ObjectGraph
 from safeload.policy.vetted import External
@@ -57,7 +57,7 @@ def _object(judging: Judging, container: Container, part: ByteSource, member: st
             return judging.judged(save.container, member or "", window.data, save.graph), save.end
         graph, arrays = window.interleaved()
     except CheckpointError as error:
-        judging.note_partial(member or "", window.data, error)
+        judging.note_partial(member or "", window.data, error, external=_unread(error.partial))
         _judge_objects(judging, window)
         raise
     if not arrays.extents and not arrays.objects:
@@ -72,7 +72,8 @@ def _joblib(judging: Judging, container: Container, window: Window, graph: Objec
     if not window.member:
         judging.container = container
     _judge_objects(judging, window)
-    _second_reading(judging, window, graph)
+    if arrays.plain:
+        _second_reading(judging, window, graph)
     return judging.judged(container, window.member or "", window.data, graph, external=External(extents=arrays.extents))
 
 
@@ -85,14 +86,28 @@ def _judge_objects(judging: Judging, window: Window) -> None:
 
 def _second_reading(judging: Judging, window: Window, graph: ObjectGraph) -> None:
     """What a plain unpickler would make of the file. Numbers are seldom opcodes: it breaks off at once, unless somebody wrote a payload there."""
-    try:
-        interpret(window.data, budget=judging.budget, member=window.member, encoding="latin1")
-    except CheckpointError as error:
-        partial = error.partial
-    else:
-        return  # without any array in it: both readings are one
-    if isinstance(partial, ObjectGraph) and importable(partial.globals.keys() - graph.globals.keys()):
-        judging.vetted_only(f"{window.member or ''}{AS_PICKLE}", window.data, partial)
+    source, data = window.source, window.data
+    while True:
+        opcodes, broken = judging.budget.opcodes, None
+        try:
+            found: object = interpret(data, budget=judging.budget, member=window.member, encoding="latin1", lenient=True)
+        except CheckpointError as error:
+            found, broken = error.partial, error
+            if error.rule == "SL202" and len(data) < min(source.size, judging.limits.pickle_bytes):
+                judging.budget.opcodes = opcodes
+                data = source.read(0, min(source.size, len(data) * WINDOW_GROWTH))
+                continue
+        break
+    if isinstance(found, ObjectGraph) and importable(found.globals.keys() - graph.globals.keys()):
+        judging.vetted_only(f"{window.member or ''}{AS_PICKLE}", data, found, external=_unread(found))
+    if isinstance(broken, LimitExceeded):  # where it would have ended, nobody knows
+        judging.stopped(broken)
+
+
+def _unread(partial: object) -> External:
+    """For a stream that broke off: whether the elements of its arrays would have been there is not what stands against it."""
+    count = len(partial.log) if isinstance(partial, ObjectGraph) else 0
+    return External(extents=dict.fromkeys(range(count), Member(name="", offset=0, size=0, stored_size=0, role="storage")))
 
 
 def _has_globals(partial: object) -> bool:

@@ -71,17 +71,20 @@ def interpret(
     encoding: str = "utf-8",
     errors: str = "strict",
     interleaved: Interleaved | None = None,
+    lenient: bool = False,
 ) -> ObjectGraph:
     """Interpret the stream that begins at `data[start]`, up to and including its STOP.
 
     `data` must be private memory: it is judged here and never read again. `encoding` and `errors` decode the 8-bit strings of Python 2
     (`"bytes"` leaves them bytes), as in torch.load. Bytes behind STOP are the caller's business (`graph.end`).
+    `lenient` takes PROTO anywhere and heeds no frames, as CPython's C unpickler does: to find what another reader would find, never for what is built.
 
     Raises `StreamError` (SL2xx) for a malformed stream and `LimitExceeded` (SL901); both carry `member`, the offset of the opcode, and in `partial` the
     graph up to there.
     """
     machine = _Machine(data, budget, member, encoding, errors)
     machine.interleaved = interleaved
+    machine.lenient = lenient
     with Paused():
         try:
             return machine.run(start)
@@ -102,6 +105,7 @@ class _Machine:
         "globals",
         "interleaved",
         "key_counts",
+        "lenient",
         "log",
         "marks",
         "member",
@@ -131,6 +135,7 @@ class _Machine:
         self.start = 0
         self.shift = 0  # where `data` begins, in the offsets of the stream: not 0 only behind interleaved bytes
         self.interleaved: Interleaved | None = None
+        self.lenient = False
 
     def run(self, start: int) -> ObjectGraph:  # noqa: PLR0912, PLR0915 - one fused loop is the design: a call per opcode would cost a factor of two
         """The loop. `data` and `i` are the current frame, or outside of frames the buffer, and the place in it; `base + i` is the place in the stream."""
@@ -263,6 +268,10 @@ class _Machine:
                         middle = pop()
                         stack[-1] = (stack[-1], middle, last)
                     elif op == FRAME:
+                        if self.lenient:
+                            _uint8(data, i)
+                            i += 8
+                            continue
                         if data is not self.data:
                             raise self._error("a frame begins before the one around it is used up", base + at, "SL204")
                         data, base, i = self._enter_frame(i, at)
@@ -547,7 +556,7 @@ class _Machine:
             return content.decode("latin-1")
 
     def _proto(self, data: bytes, i: int, at: int) -> int:
-        if at != self.start:
+        if at != self.start and not self.lenient:
             raise self._error("PROTO stands elsewhere than at the start of the stream", at, "SL201")
         self.protocol = data[i]
         if self.protocol > HIGHEST_PROTOCOL:

@@ -127,18 +127,18 @@ def _dims(value: Any) -> bool:
 
 
 def joblib_state(state: Any, kinds: Kinds) -> str | None:
-    """`{subclass, shape, order, dtype, allow_mmap[, numpy_array_alignment_bytes]}` of joblib's NumpyArrayWrapper. Subclasses of ndarray are not built."""
+    """`{subclass, shape, order, dtype, allow_mmap[, numpy_array_alignment_bytes]}` of joblib's NumpyArrayWrapper. Of any class, an ndarray is built."""
     if type(state) is not dict or not JOBLIB_KEYS <= set(state) <= JOBLIB_KEYS | {"numpy_array_alignment_bytes"}:
         return "the state of a wrapper is subclass, shape, order, dtype and allow_mmap"
     subclass, dtype, alignment = state["subclass"], state["dtype"], state.get("numpy_array_alignment_bytes")
-    if type(subclass) is not Global or kinds.canonical(subclass) != "numpy.ndarray":
-        return "the class of the array is not numpy.ndarray"
+    if type(subclass) is not Global or kinds.canonical(subclass) not in JOBLIB_CLASSES:
+        return "the class of the array is not numpy.ndarray, nor one that joblib.load makes an ndarray of"
     if type(dtype) not in NODE_TYPES or kinds.kind(dtype) not in ("numpy-dtype", "numpy-dtype-class"):
         return "the dtype of an array is a numpy.dtype"
     if type(state["shape"]) is not tuple or not _dims(state["shape"]) or state["order"] not in ("C", "F") or type(state["order"]) is not str:
         return "the shape of an array is a tuple of ints, and its order C or F"
-    if type(state["allow_mmap"]) is not bool or not (alignment is None or type(alignment) is int):
-        return "allow_mmap is a bool, and the alignment a number"
+    if type(state["allow_mmap"]) is not bool or not (alignment is None or (type(alignment) is int and alignment == JOBLIB_ALIGNMENT)):
+        return "allow_mmap is a bool, and the alignment 16 or none"
     return None
 
 
@@ -148,6 +148,8 @@ def record_state(state: Any, kinds: Kinds) -> str | None:
 
 
 JOBLIB_KEYS = frozenset({"subclass", "shape", "order", "dtype", "allow_mmap"})
+JOBLIB_CLASSES = frozenset({"numpy.ndarray", "numpy.matrix", "numpy.matrixlib.defmatrix.matrix"})  # not memmap: calling that one writes files
+JOBLIB_ALIGNMENT = 16  # bytes; joblib/numpy_pickle.py, NUMPY_ARRAY_ALIGNMENT_BYTES
 
 
 def uuid_state(state: Any, kinds: Kinds) -> str | None:

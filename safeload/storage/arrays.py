@@ -23,6 +23,9 @@ FIXED_SIZES = {  # kind and item size as numpy's dtype.str spells them
 FLEXIBLE = "SUVa"
 TIMES = "Mm"
 MAX_ITEM_BYTES = (1 << 31) - 1  # numpy counts the bytes of an item in a C int
+MAX_SUBARRAY_DIMS = 32  # numpy 1's NPY_MAXDIMS
+MAX_ARRAY_DIMS = 64  # numpy 2's
+MAX_LENGTH = (1 << 63) - 1  # of one dimension; numpy counts in a ssize_t
 MAX_DTYPE_DEPTH = 16
 MAX_DTYPE_LEAVES = 10_000
 MAX_EMPTY_ITEMS = 1 << 20  # elements of an array whose items have no bytes: nothing in the file pays for them, and every loop would walk them
@@ -105,14 +108,18 @@ def with_state(base: ArrayDType, state: tuple[Any, ...], inner: Any) -> ArrayDTy
         raise BadArray("only a void dtype has fields or a subdtype, with an item size of its own")
     if subdtype is not None:
         dims = subdtype[1] if type(subdtype[1]) is tuple else (subdtype[1],)
+        if len(dims) > MAX_SUBARRAY_DIMS:
+            raise BadArray(f"a subdtype has more than {MAX_SUBARRAY_DIMS} dimensions")
         part = inner(subdtype[0])
         count = padded = 1
         for length in dims:
             count *= length
             padded *= max(length, 1)
-        if min(dims, default=0) < 0 or len(dims) > 32 or padded > MAX_ITEM_BYTES or count * part.itemsize != itemsize:
+        if min(dims, default=0) < 0 or padded > MAX_ITEM_BYTES or count * part.itemsize != itemsize:
             raise BadArray("a subdtype does not fill its item")
         return nested(itemsize, [part], subdtype=(part, dims))
+    if len(names) > MAX_DTYPE_LEAVES:
+        raise BadArray(f"a dtype of more than {MAX_DTYPE_LEAVES:,} fields")
     found = []
     for name in names:
         part, offset = inner(fields[name][0]), fields[name][1]
@@ -190,7 +197,12 @@ def record(
 
 
 def nbytes_of(dtype: ArrayDType, shape: tuple[int, ...]) -> int:
-    """The bytes of such an array, as a Python int of any size: to hold against the bytes that remain before anything else is done with it."""
+    """The bytes of such an array, a Python int that no dimension can overflow: to hold against the bytes that remain before anything else is done with it.
+
+    Raises `BadArray` for more or longer dimensions than any array has, before they are multiplied.
+    """
+    if len(shape) > MAX_ARRAY_DIMS or max(shape, default=0) > MAX_LENGTH:
+        raise BadArray(f"the shape has {len(shape):,} dimensions, or one longer than any array's")
     count = dtype.itemsize
     for length in shape:
         count *= length

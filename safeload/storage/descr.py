@@ -13,6 +13,7 @@ from safeload.storage.arrays import (
     MAX_DTYPE_DEPTH,
     MAX_DTYPE_LEAVES,
     MAX_ITEM_BYTES,
+    MAX_SUBARRAY_DIMS,
     TIME_UNITS,
     ArrayDType,
     BadArray,
@@ -48,7 +49,7 @@ def _from_text(text: str) -> ArrayDType:
 
 def _subarray(part: ArrayDType, shape: Any) -> ArrayDType:
     dims = (shape,) if type(shape) is int else shape
-    if type(dims) is not tuple or len(dims) > 32 or not all(type(length) is int and length >= 0 for length in dims):
+    if type(dims) is not tuple or len(dims) > MAX_SUBARRAY_DIMS or not all(type(length) is int and length >= 0 for length in dims):
         raise BadArray("the shape of a subarray is a tuple of whole numbers")
     count = 1
     for length in dims:

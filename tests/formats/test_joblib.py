@@ -164,7 +164,10 @@ LIES: dict[str, tuple[bytes, str]] = {
     "no-dtype": (file_of(dtype="q9"), "SL131"),
     "dtype-of-another-name": (file_of().replace(b"numpy\ndtype", b"numpy\ndtypo"), "SL131"),
     "padding-not-ff": (file_of(b"\2\xff\xfe" + bytes(8), more=ALIGNED), "SL131"),
-    "padding-beyond-the-end": (file_of(b"\xff" + bytes(8), more=ALIGNED), "SL004"),
+    "padding-beyond-the-end": (file_of(more=ALIGNED)[: -len(assemble(TAIL)) - 8] + b"\x10\xff\xff", "SL004"),
+    "padding-longer-than-any": (file_of(b"U" + b"\xff" * 85 + bytes(8), more=ALIGNED), "SL131"),
+    "very-many-dimensions": (file_of(shape="MARK\n" + "BININT 2147483647\n" * 100_000 + "TUPLE"), "SL131"),
+    "dimensions-of-many-digits": (file_of(shape="MARK\n" + f"LONG {1 << 2000}\n" * 5_000 + "TUPLE"), "SL131"),
     "cut": (file_of()[:-8], "SL004"),
     "two-states": (file_of(tail="EMPTY_DICT\nBUILD\n" + TAIL), "SL131"),
 }
@@ -182,8 +185,8 @@ def test_lies_about_the_bytes_are_never_accepted(name: str) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [file_of(order="X"), file_of(subclass="GLOBAL numpy matrix"), file_of(subclass="GLOBAL posix system"), file_of(more="BINUNICODE 'x'\nNONE\n")],
-    ids=["order", "matrix", "payload", "another-key"],
+    [file_of(order="X"), file_of(subclass="GLOBAL numpy recarray"), file_of(subclass="GLOBAL posix system"), file_of(more="BINUNICODE 'x'\nNONE\n")],
+    ids=["order", "recarray", "payload", "another-key"],
 )
 def test_a_state_that_joblib_does_not_write_is_rejected(data: bytes) -> None:
     assert safeload.scan(data).verdict == "rejected"
@@ -206,6 +209,80 @@ def test_a_payload_in_the_elements_is_found() -> None:
     with pytest.raises(PolicyRejected):
         safeload.load(data)
     assert not Path("joblib-payload-ran").exists()
+
+
+FAR = 3 << 20  # behind what is read of a file at first
+
+UNSEEN: dict[str, bytes] = {
+    "behind-a-protocol": b"\x80\2" + PAYLOAD,
+    "behind-a-frame": b"\x95\1\0\0\0\0\0\0\0" + PAYLOAD,
+    "far-away": b"B" + FAR.to_bytes(4, "little") + bytes(FAR) + PAYLOAD,
+    "a-whole-pickle": b"10" + PAYLOAD,  # takes what stands on the stack away, so that STOP finds one object
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_a_payload_in_the_elements_is_found_where_a_strict_reading_ends(name: str) -> None:
+    """CPython takes PROTO anywhere and heeds no frame; `pickle.load` reads as far as the file goes."""
+    raw = UNSEEN[name] + bytes(-len(UNSEEN[name]) % 4)
+    data = file_of(raw, shape=f"BININT {len(raw) // 4}\nTUPLE1")
+    report = safeload.scan(data)
+    assert (report.verdict, report.errors[0].global_name) == ("rejected", "posix.mkdir")
+    assert [finding.rule for finding in report.errors] == ["SL301"]
+
+
+def test_elements_that_would_never_end_are_not_accepted() -> None:
+    """A plain unpickler would push an object for each byte, and what it would find behind them nobody has looked at."""
+    raw = b"N" * 1_200_000
+    data = file_of(raw, shape=f"BININT {len(raw) // 4}\nTUPLE1")
+    assert [finding.rule for finding in safeload.scan(data).errors] == ["SL901"]
+    aligned = file_of(b"\1\xff" + raw, shape=f"BININT {len(raw) // 4}\nTUPLE1", more=ALIGNED)
+    assert safeload.scan(aligned).verdict == "accepted"
+
+
+def test_a_legacy_file_of_torch_holds_no_arrays_of_joblib() -> None:
+    """torch.load would read the elements as opcodes, so they are not stepped over."""
+    head = b"".join(pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True}))
+    data = head + file_of(b"N0N0N0N0") + pickle.dumps([], 2)
+    report = safeload.scan(data, policy="inspect")
+    assert report.format == "torch.legacy" and not [member for member in report.members if member.name.startswith("array")]
+    hidden = head + file_of(b"cposix\nmkdir\n00") + pickle.dumps([], 2)
+    assert "posix.mkdir" in {use.global_name for use in safeload.scan(hidden, policy="inspect").globals}
+
+
+def test_a_file_cut_short_is_called_that() -> None:
+    whole = dumped({"a": np.arange(4.0), "b": np.arange(5.0)})
+    for missing in (4, 30, 60):
+        report = safeload.scan(whole[:-missing])
+        assert report.verdict == "inconclusive" and {finding.rule for finding in report.errors} <= {"SL004", "SL202"}
+
+
+@pytest.mark.parametrize(("depth", "rules"), [(10, set()), (2_000, {"SL131"})])
+def test_dtypes_in_dtypes_cost_no_recursion(depth: int, rules: set[str]) -> None:
+    lines = ["PROTO 2", "GLOBAL numpy dtype", "BINPUT 0", "POP", "BINGET 0", "BINUNICODE 'V0'", "NEWFALSE", "NEWTRUE", "TUPLE3", "REDUCE", "LONG_BINPUT 9", "POP"]
+    for index in range(9, 9 + depth):
+        lines += ["BINGET 0", "BINUNICODE 'V0'", "NEWFALSE", "NEWTRUE", "TUPLE3", "REDUCE", f"LONG_BINPUT {index + 1}", "MARK", "BININT1 3", "BINUNICODE '|'", "NONE"]
+        lines += ["BINUNICODE 'f'", "TUPLE1", "EMPTY_DICT", "BINUNICODE 'f'", f"LONG_BINGET {index}", "BININT1 0", "TUPLE2", "SETITEM"]
+        lines += ["BININT1 0", "BININT1 1", "BININT1 0", "TUPLE", "BUILD", "POP"]
+    wrapper = WRAPPER.format(shape="BININT1 1\nTUPLE1", dtype="f4", order="C", more=f"BINUNICODE 'dtype'\nLONG_BINGET {9 + depth}\n", subclass="GLOBAL numpy ndarray")
+    data = assemble("\n".join(lines) + "\n" + wrapper.replace("PROTO 2\n", "") + TAIL)
+    assert {finding.rule for finding in safeload.scan(data).errors} == rules
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # numpy about its own class
+def test_a_matrix_becomes_an_array() -> None:
+    """As joblib.load gives it under numpy 2. A mapped array is not loaded: the name of its class is one that writes files."""
+    value = safeload.load(dumped(np.matrix([[1, 2]])))
+    assert type(value) is np.ndarray and value.tolist() == [[1, 2]]
+
+
+def test_files_behind_each_other_in_one_file_object() -> None:
+    file = io.BytesIO()
+    for value in ({"a": np.arange(3)}, {"b": np.eye(2)}):
+        joblib.dump(value, file)
+    file.seek(0)
+    assert safeload.load(file)["a"].tolist() == [0, 1, 2]
+    assert safeload.load(file)["b"].tolist() == np.eye(2).tolist()
 
 
 def test_a_payload_in_an_array_of_objects_is_found() -> None:

@@ -77,7 +77,7 @@ class _BadHeader(ValueError):
 
 
 _TOKEN = re.compile(
-    r"""[ \t\n\r\x0c]*(?:(?P<punct>[{}()\[\],:])|[ub]?(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")"""
+    r"""[ \t\n\r\x0c]*(?:(?P<punct>[{}()\[\],:])|u?(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")"""
     r"""|(?P<int>-?[0-9]+)L?(?![\w.])|(?P<word>True|False|None)\b)"""
 )
 _ESCAPE = re.compile(r"\\(?:(?P<plain>[\\'\"])|(?P<control>[abfnrtv])|x(?P<x>[0-9a-fA-F]{2})|u(?P<u>[0-9a-fA-F]{4})|U(?P<U>[0-9a-fA-F]{8}))|(?P<bad>\\)")

@@ -11,6 +11,7 @@ from safeload.containers.base import Container
 from safeload.containers.npy import MAGIC, NpyHeader
 from safeload.errors import ContainerError
 from safeload.formats.judging import Judging
+from safeload.machine.nodes import Call
 from safeload.storage import arrays
 from safeload.storage.arrays import ArrayDType, BadArray
 from safeload.storage.descr import from_descr
@@ -50,6 +51,8 @@ def _objects(judging: Judging, container: Container, header: NpyHeader) -> Plan 
     data = judging.source.read(0, size)
     graph = judging.interpret(data, member=None, start=header.offset)
     plan = judging.judged(container, "", data, graph)
+    if type(graph.root) is not Call:
+        raise ContainerError("the pickle that stands for an array of Python objects holds no array", rule="SL130", offset=header.offset)
     if graph.end != len(data):
         raise ContainerError(f"{len(data) - graph.end:,} bytes follow the pickle of the .npy file", rule="SL130", offset=graph.end)
     return plan

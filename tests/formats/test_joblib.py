@@ -259,12 +259,14 @@ def test_a_file_cut_short_is_called_that() -> None:
 
 @pytest.mark.parametrize(("depth", "rules"), [(10, set()), (2_000, {"SL131"})])
 def test_dtypes_in_dtypes_cost_no_recursion(depth: int, rules: set[str]) -> None:
-    lines = ["PROTO 2", "GLOBAL numpy dtype", "BINPUT 0", "POP", "BINGET 0", "BINUNICODE 'V0'", "NEWFALSE", "NEWTRUE", "TUPLE3", "REDUCE", "LONG_BINPUT 9", "POP"]
+    plain = ["BINUNICODE 'V0'", "NEWFALSE", "NEWTRUE", "TUPLE3", "REDUCE"]
+    lines = ["PROTO 2", "GLOBAL numpy dtype", "BINPUT 0", *plain, "LONG_BINPUT 9", "POP"]
     for index in range(9, 9 + depth):
-        lines += ["BINGET 0", "BINUNICODE 'V0'", "NEWFALSE", "NEWTRUE", "TUPLE3", "REDUCE", f"LONG_BINPUT {index + 1}", "MARK", "BININT1 3", "BINUNICODE '|'", "NONE"]
+        lines += ["BINGET 0", *plain, f"LONG_BINPUT {index + 1}", "MARK", "BININT1 3", "BINUNICODE '|'", "NONE"]
         lines += ["BINUNICODE 'f'", "TUPLE1", "EMPTY_DICT", "BINUNICODE 'f'", f"LONG_BINGET {index}", "BININT1 0", "TUPLE2", "SETITEM"]
         lines += ["BININT1 0", "BININT1 1", "BININT1 0", "TUPLE", "BUILD", "POP"]
-    wrapper = WRAPPER.format(shape="BININT1 1\nTUPLE1", dtype="f4", order="C", more=f"BINUNICODE 'dtype'\nLONG_BINGET {9 + depth}\n", subclass="GLOBAL numpy ndarray")
+    more = f"BINUNICODE 'dtype'\nLONG_BINGET {9 + depth}\n"
+    wrapper = WRAPPER.format(shape="BININT1 1\nTUPLE1", dtype="f4", order="C", more=more, subclass="GLOBAL numpy ndarray")
     data = assemble("\n".join(lines) + "\n" + wrapper.replace("PROTO 2\n", "") + TAIL)
     assert {finding.rule for finding in safeload.scan(data).errors} == rules
 

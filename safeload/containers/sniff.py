@@ -34,6 +34,7 @@ _AGAIN = "download it again, and look at what the server really sent"
 SIGNATURES: tuple[tuple[bytes, Sniffed], ...] = (
     (b"PYTORCH1", Sniffed("a PYTORCH1 container of the torch 1.0 previews", "no later torch reads it either; save it again with the torch that wrote it")),
     (b"\x89HDF\r\n\x1a\n", Sniffed("an HDF5 file (Keras weights?)", "read it with h5py")),
+    (b"ZF0x", Sniffed("a compressed pickle by joblib before 0.10", "load it with joblib and save it again; its arrays may stand in files beside it")),
     (b"GGUF", Sniffed("a GGUF file", "read it with the gguf package")),
     (b"7z\xbc\xaf\x27\x1c", Sniffed("a 7z archive", _UNPACK)),
     (b"Rar!\x1a\x07", Sniffed("a RAR archive", _UNPACK)),

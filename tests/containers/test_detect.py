@@ -88,6 +88,7 @@ def test_a_bare_pickle_of_any_protocol(value: object, protocol: int) -> None:
         (pack("<Q", 2) + b"{}" + bytes(8), "SL132", "safetensors"),
         (pack("<Q", 0x280) + b"{" + b" " * 0x280, "SL132", "safetensors"),
         (b"GGUF\3\0\0\0", "SL002", "GGUF"),
+        (b"ZF0x1a              x\x9c", "SL002", "joblib before 0.10"),
         (b"\x93NUMPY\1\0v\0{", "SL004", "too early"),
         (b"\x93NUMPY\1\0\2\0{}", "SL130", "lacks descr"),
         (b"\x89HDF\r\n\x1a\n", "SL002", "HDF5"),

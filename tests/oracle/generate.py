@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import pickle
 import random
 import warnings
 from collections import OrderedDict, defaultdict
@@ -30,22 +31,31 @@ class Case:
         self.random = random.Random(seed)
         self.bases: list[torch.Tensor] = []
         self.shared: list[Any] = []
+        self.container: str = self.random.choice(("zip",) * 7 + ("legacy",) * 2 + ("pickle",))
+        self.protocol = self.random.choice((0, 1, 2, 2, 3, 4, 4, 5))
         self.options: dict[str, Any] = {
-            "protocol": self.random.choice((2, 3, 4, 5)),
-            "zip": self.random.random() < 0.85,
+            "protocol": self.protocol,
+            "zip": self.container == "zip",
             "alignment": self.random.choice((1, 8, 64, 64, 256, 4096)),
             "crc32": self.random.random() < 0.7,
         }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # sparse layouts and quantisation warn that they are beta, or going
             self.value = self._container(3)
-        self.data = save(self.value, **self.options)
+        self.data = pickled(self.value, self.protocol) if self.container == "pickle" else save(self.value, **self.options)
+
+    @property
+    def readable(self) -> bytes:
+        """The same value in a form that torch can read back: it asserts tuples where protocol 0 has text, and the old format has no class for some storages."""
+        if self.container == "pickle" or (self.protocol and self.container == "zip"):
+            return self.data
+        return save(self.value, protocol=2, zip=True, alignment=64, crc32=True)
 
     # ---- tensors ----------------------------------------------------------------------------------------------------------------------------
 
     def _fresh(self, names: list[str] | None = None) -> torch.Tensor:
         """A contiguous tensor with a storage of its own: random bytes, so NaNs and all."""
-        dtype = getattr(torch, self.random.choice(names or (DENSE if self.options["zip"] else LEGACY)))
+        dtype = getattr(torch, self.random.choice(names or (LEGACY if self.container == "pickle" else DENSE)))
         count = self.random.choice((0, 1, 2, self.random.randrange(3, MAX_ELEMENTS)))
         if dtype is torch.bool:
             return torch.tensor([self.random.random() < 0.5 for _ in range(count)], dtype=torch.bool)
@@ -191,6 +201,13 @@ class Case:
             self.shared.append(made)
             return made
         return self._plain()
+
+
+def pickled(value: Any, protocol: int) -> bytes:
+    """What pickle.dump makes of it: storages as bytes in calls."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pickle.dumps(value, protocol)
 
 
 def save(value: Any, *, protocol: int, zip: bool, alignment: int, crc32: bool) -> bytes:

@@ -11,7 +11,7 @@ import torch
 
 from safeload.lazy import LazyTensor
 from safeload.tensors import MetaTensor, QuantizedTensor, SparseTensor, SubclassTensor
-from safeload.values import Device, Namespace, TorchName
+from safeload.values import Device, Namespace, Storage, TorchName
 
 COMPRESSED = {
     torch.sparse_csr: (torch.Tensor.crow_indices, torch.Tensor.col_indices),
@@ -40,7 +40,9 @@ class Pairs:
         while stack:
             path, one, two, three = stack.pop()
             self.values += 1
-            if isinstance(one, torch.Tensor):
+            if isinstance(one, torch.storage.TypedStorage):
+                self._alone(path, one, two)
+            elif isinstance(one, torch.Tensor):
                 self._identity(path, one, two)
                 stack.extend(self._tensor(path, one, two, three))
             elif isinstance(one, (dict, list, tuple, ArgparseNamespace)):
@@ -120,6 +122,18 @@ class Pairs:
         else:
             self._note(path, "class", "ndarray", type(two))
         return rest
+
+    def _alone(self, path: str, one: Any, two: Any) -> None:
+        """A storage as a value: its bytes are those of its tensors. Two objects may stand for one storage, in torch too."""
+        self.tensors += 1
+        if not isinstance(two, Storage):
+            self._note(path, "class", "Storage", type(two))
+            return
+        whole = torch.tensor([], dtype=one.dtype).set_(one._untyped_storage, 0, (len(one),), (1,))
+        self._same(path, "storage", (str(one.dtype), len(one), one.nbytes()), (f"torch.{two.dtype}", two.size, two.nbytes))
+        self._same(path, "dtype", numpy_dtype(one.dtype), two.array.dtype)
+        self._same(path, "bytes", content(whole), two.array.tobytes())
+        self._storage(path, whole, two.array)
 
     def _meta(self, path: str, one: torch.Tensor, two: Any) -> None:
         expected = MetaTensor(dtype=str(one.dtype).removeprefix("torch."), shape=tuple(one.shape), strides=one.stride(), requires_grad=one.requires_grad)

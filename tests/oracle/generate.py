@@ -7,10 +7,16 @@ import io
 import pickle
 import random
 import warnings
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from typing import Any
 
 import torch
+
+from .big_endian import turned
+
+FORMS = ("zip", "legacy", "pickle", "big-endian")
+"""torch.save now, torch.save before 1.6, pickle.dump, and torch.save on a big-endian machine (made of the first)."""
+PROTOCOLS = (2, 0, 1, 3, 4, 5)
 
 DENSE = [
     "float16", "float32", "float64", "bfloat16", "complex32", "complex64", "complex128", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
@@ -29,33 +35,28 @@ class Case:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
+        self.kinds: Counter[str] = Counter()
         self.bases: list[torch.Tensor] = []
         self.shared: list[Any] = []
-        self.container: str = self.random.choice(("zip",) * 7 + ("legacy",) * 2 + ("pickle",))
-        self.protocol = self.random.choice((0, 1, 2, 2, 3, 4, 4, 5))
         self.options: dict[str, Any] = {
-            "protocol": self.protocol,
-            "zip": self.container == "zip",
+            "form": FORMS[seed % len(FORMS)],
+            "protocol": PROTOCOLS[seed // len(FORMS) % len(PROTOCOLS)],
             "alignment": self.random.choice((1, 8, 64, 64, 256, 4096)),
             "crc32": self.random.random() < 0.7,
         }
+        # does torch read back what it writes? In the sequential format not the dtypes that have no storage class, in protocol 0 no persistent id
+        self.is_modern = self.options["form"] == "legacy" and self.random.random() < 0.5
+        self.is_readable = self.options["form"] == "pickle" or (self.options["protocol"] > 0 and not self.is_modern)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # sparse layouts and quantisation warn that they are beta, or going
             self.value = self._container(3)
-        self.data = pickled(self.value, self.protocol) if self.container == "pickle" else save(self.value, **self.options)
-
-    @property
-    def readable(self) -> bytes:
-        """The same value in a form that torch can read back: it asserts tuples where protocol 0 has text, and the old format has no class for some storages."""
-        if self.container == "pickle" or (self.protocol and self.container == "zip"):
-            return self.data
-        return save(self.value, protocol=2, zip=True, alignment=64, crc32=True)
+        self.data = save(self.value, **self.options)
 
     # ---- tensors ----------------------------------------------------------------------------------------------------------------------------
 
     def _fresh(self, names: list[str] | None = None) -> torch.Tensor:
         """A contiguous tensor with a storage of its own: random bytes, so NaNs and all."""
-        dtype = getattr(torch, self.random.choice(names or (LEGACY if self.container == "pickle" else DENSE)))
+        dtype = getattr(torch, self.random.choice(names or (DENSE if self.options["form"] == "zip" or self.is_modern else LEGACY)))
         count = self.random.choice((0, 1, 2, self.random.randrange(3, MAX_ELEMENTS)))
         if dtype is torch.bool:
             return torch.tensor([self.random.random() < 0.5 for _ in range(count)], dtype=torch.bool)
@@ -75,8 +76,10 @@ class Case:
         view = self.random.choice((self._whole, self._slice, self._strided, self._transposed, self._expanded, self._scalar, self._empty))(base)
         if view.dtype.is_complex and view.dtype is not torch.complex32 and self.random.random() < 0.3:
             view = view.conj()
+            self.kinds["conjugate"] += 1
         if view.dtype in (torch.float32, torch.complex64) and self.random.random() < 0.15:
             view = torch._neg_view(view)
+            self.kinds["negative"] += 1
         return view
 
     def _whole(self, base: torch.Tensor) -> torch.Tensor:
@@ -121,13 +124,17 @@ class Case:
         return parameter
 
     def _leaf(self) -> torch.Tensor:
-        return self._fresh(["float32", "float64", "float16"]).requires_grad_(self.random.random() < 0.7)
+        made = self._fresh(["float32", "float64", "float16"]).requires_grad_(self.random.random() < 0.7)
+        if self.random.random() < 0.3:
+            vars(made)["note"] = self._plain()
+        return made
 
     def _sparse(self) -> torch.Tensor:
         dtype = getattr(torch, self.random.choice(VALUE_TYPES))
         rows, columns = self.random.randrange(1, 4) * 2, self.random.randrange(1, 4) * 2
         dense = (torch.tensor([[self.random.randrange(-3, 4) for _ in range(columns)] for _ in range(rows)])).to(dtype)
         layout = self.random.choice(("coo", "coo-duplicates", "csr", "csc", "bsr", "bsc"))
+        self.kinds[f"sparse {layout}"] += 1
         if layout == "coo":
             return dense.to_sparse()
         if layout == "coo-duplicates":
@@ -152,8 +159,35 @@ class Case:
         return torch.empty(self.random.randrange(4), 3, dtype=torch.float32, device="meta")
 
     def _tensor(self) -> torch.Tensor:
-        kinds = (self._dense,) * 8 + (self._parameter, self._leaf, self._sparse, self._quantized) + ((self._meta,) if self.options["zip"] else ())
-        return self.random.choice(kinds)()
+        kinds = (self._dense,) * 8 + (self._parameter, self._leaf, self._sparse, self._quantized) + ((self._meta,) if self.options["form"] == "zip" else ())
+        return self._drawn(self.random.choice(kinds))
+
+    def _drawn(self, maker: Any) -> Any:
+        self.kinds[maker.__name__.removeprefix("_")] += 1
+        return maker()
+
+    # ---- what else a checkpoint holds ---------------------------------------------------------------------------------------------------------
+
+    def _storage(self) -> Any:
+        """A storage that stands alone, or under a tensor as well."""
+        owners = [base for base in self.bases if base.numel() and str(base.dtype).removeprefix("torch.") in LEGACY]
+        return (self.random.choice(owners) if owners else torch.arange(self.random.randrange(1, 9))).storage()
+
+    def _state_dict(self) -> Any:
+        """Of a module: `_metadata`, buffers, an int tensor among them, and weights that two modules share."""
+        first = torch.nn.Linear(2, 2, bias=self.random.random() < 0.5)
+        module = torch.nn.ModuleDict({"norm": torch.nn.BatchNorm1d(2), "first": first, "again": first, "deep": torch.nn.Sequential(torch.nn.GRU(2, 1))})
+        return module.to(getattr(torch, self.random.choice(("float32", "float64", "bfloat16")))).state_dict()
+
+    def _optimizer(self) -> Any:
+        """After one step: tensors, numbers and hyperparameters, by the numbers of the parameters."""
+        weights = [torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.zeros(3))]
+        kind = self.random.choice((torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop, torch.optim.Adagrad))
+        made = kind(weights, lr=0.1)
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
+        made.step()
+        return made.state_dict()
 
     # ---- plain values -------------------------------------------------------------------------------------------------------------------------
 
@@ -196,6 +230,10 @@ class Case:
             return self.random.choice(self.shared)
         if draw < 0.3 and depth:
             return self._container(depth - 1)
+        if draw < 0.38:
+            made = self._drawn(self.random.choice((self._storage, self._storage, self._state_dict, self._optimizer)))
+            self.shared.append(made)
+            return made
         if draw < 0.75:
             made = self._tensor()
             self.shared.append(made)
@@ -203,15 +241,14 @@ class Case:
         return self._plain()
 
 
-def pickled(value: Any, protocol: int) -> bytes:
-    """What pickle.dump makes of it: storages as bytes in calls."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pickle.dumps(value, protocol)
-
-
-def save(value: Any, *, protocol: int, zip: bool, alignment: int, crc32: bool) -> bytes:
+def save(value: Any, *, protocol: int, form: str, alignment: int = 64, crc32: bool = True) -> bytes:
     """torch.save with these options; torch's own are put back."""
+    if form == "pickle":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pickle.dumps(value, protocol)
+    if form == "big-endian":
+        return turned(save(value, protocol=protocol, form="zip"))
     from torch.utils.serialization import config
 
     file = io.BytesIO()
@@ -221,7 +258,7 @@ def save(value: Any, *, protocol: int, zip: bool, alignment: int, crc32: bool) -
         torch.serialization.set_crc32_options(crc32)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.save(value, file, pickle_protocol=protocol, _use_new_zipfile_serialization=zip)
+            torch.save(value, file, pickle_protocol=protocol, _use_new_zipfile_serialization=form == "zip")
     finally:
         config.save.storage_alignment = before[0]
         torch.serialization.set_crc32_options(before[1])

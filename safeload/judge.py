@@ -23,6 +23,7 @@ from safeload.containers.detect import open_container
 from safeload.errors import CheckpointError
 from safeload.findings import Finding, GlobalUse, Report, Verdict, verdict_of_error
 from safeload.formats import archive, dcp, export, npy, npz, package, safetensors, sequence, shards, tar, torchscript, zip_sequence
+from safeload.formats.cut import explain_zip
 from safeload.formats.judging import Judging, Options, Verify
 from safeload.limits import Limits
 from safeload.machine.nodes import ObjectGraph
@@ -102,6 +103,8 @@ def read_document(judging: Judging) -> Document | None:
         _check_format(judging, judging.container.format)
         _read_storages(judging, judging.container)
     except CheckpointError as error:
+        if judging.container is None:
+            explain_zip(judging, error)
         judging.stopped(error)
         return None
     return document

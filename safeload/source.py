@@ -9,9 +9,11 @@ Refuses: what is not seekable and larger than `Limits.spool_bytes` (SL901), what
 
 from __future__ import annotations
 
+import errno
 import io
 import mmap
 import os
+import sys
 from collections.abc import Callable
 from typing import IO, Any, Union
 
@@ -21,6 +23,9 @@ from safeload.limits import Limits
 
 SPOOL_CHUNK_BYTES = 1 << 20
 HASH_CHUNK_BYTES = 1 << 20
+
+MAP_NORESERVE = 0x4000  # Linux, include/uapi/asm-generic/mman-common.h; Python names it since 3.13
+NORESERVE_MACHINES = ("x86_64", "aarch64", "riscv64", "s390x")  # where it has this value
 
 FileLike = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes]]
 
@@ -111,8 +116,8 @@ class ByteSource:
                 self._map = self._buffer if isinstance(self._buffer, bytearray) else bytearray(self._buffer)
             else:
                 try:
-                    access = mmap.ACCESS_READ if self.read_only else mmap.ACCESS_COPY
-                    self._map = mmap.mmap(self._fd, self.base + self.size, access=access)
+                    length = self.base + self.size
+                    self._map = mmap.mmap(self._fd, length, access=mmap.ACCESS_READ) if self.read_only else _copy_on_write(self._fd, length)
                 except (OSError, ValueError) as error:  # ValueError: the file shrank below what was announced
                     raise CheckpointError(f"{self.name} cannot be mapped: {error}", rule="SL005") from error
         return self._map
@@ -311,3 +316,17 @@ def is_seekable(f: object) -> bool:
     if hasattr(f, "seekable"):
         return bool(f.seekable())
     return True
+
+
+def _copy_on_write(fd: int, length: int) -> mmap.mmap:
+    """A private writable map of the file.
+
+    Linux counts such a map as memory that may be needed in full, and refuses one that is larger than RAM and swap together; then only the pages that are
+    written count. So a file larger than the machine opens, and its tensors load one by one.
+    """
+    try:
+        return mmap.mmap(fd, length, access=mmap.ACCESS_COPY)
+    except OSError as error:
+        if error.errno != errno.ENOMEM or sys.platform != "linux" or os.uname().machine not in NORESERVE_MACHINES:
+            raise
+        return mmap.mmap(fd, length, flags=mmap.MAP_PRIVATE | MAP_NORESERVE, prot=mmap.PROT_READ | mmap.PROT_WRITE)

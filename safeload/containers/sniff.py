@@ -42,12 +42,15 @@ SIGNATURES: tuple[tuple[bytes, Sniffed], ...] = (
     (b"\xff\xd8\xff", Sniffed("a JPEG image", "it is no checkpoint", "SL003")),
     (b"%PDF-", Sniffed("a PDF document", "it is no checkpoint", "SL003")),
     (b"\x7fELF", Sniffed("an ELF program or library", "it is no checkpoint", "SL003")),
+    (b"SQLite format 3\0", Sniffed("an SQLite database", "it is no checkpoint", "SL003")),
+    (b"ARROW1\0\0", Sniffed("an Arrow file", "read it with pyarrow", "SL003")),
+    (b"MZ\x90\0", Sniffed("a Windows program or library", "it is no checkpoint", "SL003")),
     (b"PK\5\6", Sniffed("an empty zip archive", "it holds nothing; save the checkpoint again", "SL003")),
 )
 
 _MARKUP = re.compile(rb"<(?:!doctype|!--|html|head|body|\?xml|[a-z][a-z0-9:]*[ >/])", re.IGNORECASE)
 _JSON = re.compile(rb"\{\s*[\"}]|\[\s*[\[{\"\]0-9tfn-]")
-_LFS = re.compile(rb"oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,20})\n")
+_LFS = re.compile(rb"oid sha256:([0-9a-f]{64})\r?\nsize ([0-9]{1,20})\r?\n")
 _LONG_MAGIC = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # LONG1 of torch's magic number 0x1950A86A20F9469CFC6C, STOP
 _LEGACY = tuple(
     [bytes([0x80, protocol]) + _LONG_MAGIC for protocol in range(2, 6)]
@@ -68,7 +71,7 @@ def _sniff_structure(head: bytes, size: int) -> Sniffed | None:
     if is_tar(head):
         return Sniffed("a tar archive (torch 0.1 wrote such checkpoints)", "unpack it, or save it again with a torch since 1.6")
     if head[4:8] in (b"ET12", b"TFL3") and head[2:4] == b"\0\0":  # a flatbuffer: the offset of its root, then the file identifier
-        return Sniffed("an ExecuTorch or TensorFlow Lite program", "it is no checkpoint")
+        return Sniffed("an ExecuTorch or TensorFlow Lite program", "it is compiled for a device; load the checkpoint that it was made from", "SL003")
     return None
 
 
@@ -81,7 +84,7 @@ def _sniff_text(head: bytes, size: int) -> Sniffed | None:
     if _MARKUP.match(text):
         return Sniffed(f"an HTML or XML page ({shown(text[:40])})", f"the download gave an error or login page; {_AGAIN}", "SL003")
     if _JSON.match(text):
-        return Sniffed(f"JSON text ({shown(text[:40])})", "it is no checkpoint", "SL003", is_json=True)
+        return Sniffed(f"JSON text ({shown(text[:40])})", "it is no checkpoint; a server may have sent its error in its place", "SL003", is_json=True)
     return None
 
 

@@ -58,7 +58,7 @@ def read_sequential(window: Window) -> Sequential:
         raise ContainerError("the third pickle of a legacy file is a dict about its writer", rule="SL120", offset=info.start)
     graph = window.stream()
     keys = window.stream()
-    storages, end = _payloads(source, _key_list(keys), _declared(graph), keys.end, budget)
+    storages, end = _payloads(source, _key_list(keys), declared(graph), keys.end, budget)
     members = {member.name: member for member in storages.values()}
     members["object"] = Member(name="object", offset=0, size=keys.end, stored_size=keys.end, role="pickle")
     container = Container(
@@ -143,7 +143,7 @@ def _key_list(graph: ObjectGraph) -> list[str]:
     return keys
 
 
-def _declared(graph: ObjectGraph) -> dict[str, tuple[int, int]]:
+def declared(graph: ObjectGraph) -> dict[str, tuple[int, int]]:
     """Storage key -> (elements, bytes of one), from the persistent ids of the object; the first id of a key decides, as in torch."""
     found: dict[str, tuple[int, int]] = {}
     for record in graph.log:

@@ -11,6 +11,7 @@ import msgspec
 from safeload.containers.base import Container, Member
 from safeload.containers.sniff import HEAD_BYTES, is_legacy
 from safeload.errors import CheckpointError, LimitExceeded, StreamError
+from safeload.formats.cut import explain_stream
 from safeload.formats.joblib import Arrays, importable
 from safeload.formats.judging import NESTED, Judging
 from safeload.formats.legacy import FIRST_WINDOW_BYTES, LATER_WINDOW_BYTES, WINDOW_GROWTH, Window, read_sequential
@@ -57,6 +58,8 @@ def _object(judging: Judging, container: Container, part: ByteSource, member: st
             return judging.judged(save.container, member or "", window.data, save.graph), save.end
         graph, arrays = window.interleaved()
     except CheckpointError as error:
+        if not member:
+            explain_stream(error, judging.source.size)
         judging.note_partial(member or "", window.data, error, external=_unread(error.partial))
         _judge_objects(judging, window)
         raise

@@ -98,7 +98,7 @@ def test_a_bare_pickle_of_any_protocol(value: object, protocol: int) -> None:
         (b"7z\xbc\xaf\x27\x1c\0\4", "SL002", "7z"),
         (b"Rar!\x1a\7\1\0", "SL002", "RAR"),
         (b"PYTORCH1" + bytes(56), "SL002", "PYTORCH1"),
-        (b"\x20\0\0\0ET12", "SL002", "ExecuTorch"),
+        (b"\x20\0\0\0ET12", "SL003", "ExecuTorch"),
         (b"\x80\x06N.", "SL002", "protocol 6"),
         (b"PK\7\x08PK\3\4", "SL103", "disks"),
         (b"PK\3\4" + bytes(3000), "SL004", "3,004 bytes"),

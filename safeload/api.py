@@ -37,7 +37,7 @@ def load(
     mmap: bool | Literal["r"] | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
-    weights_only: bool = True,
+    weights_only: bool | None = True,
     limits: Limits | Mapping[str, int] | None = None,
     constructors: Mapping[str, Callable[[OpaqueObject], Any]] | None = None,
     pickle_module: None = None,
@@ -57,7 +57,7 @@ def load(
 
     Raises `PolicyRejected` (with `.report`, naming everything at once), other `CheckpointError`s, `DeviceUnavailable`, `PolicyFileError`, `OSError`.
     """
-    if weights_only is not True:
+    if weights_only is not True and weights_only is not None:  # None is torch's default, and means True there as well
         raise TypeError("weights_only=False would run the file; safeload never does. policy='inspect' reads any class as an inert record")
     if pickle_module is not None:
         raise TypeError("safeload has no pickle_module; what may be loaded is decided by policy=")

@@ -1,7 +1,7 @@
 """The test files of picklescan, fickling, modelscan and CPython, where they are at hand: each *strict* one gets a verdict that its manifest accepts.
 
-`EXPLAINED` holds the strict ones that do not, by the reason that `docs/peers.md` gives. The list is exact: a file that it names and that gets an accepted verdict
-fails, too. Where the reason is that no unpickler reads the file, both of CPython's are asked, and neither may have looked a name up.
+`EXPLAINED` holds the strict ones that do not, by the reason that `docs/peers.md` gives. The list is exact: a file in it
+that gets an accepted verdict fails, too. Where the reason is that no unpickler reads the file, both of CPython's are asked, and neither may have looked a name up.
 """
 
 from __future__ import annotations
@@ -138,5 +138,5 @@ def test_the_page_explains_each_difference() -> None:
     page = (REPOSITORY / "docs" / "peers.md").read_text()
     given = verdicts("checkpoint")
     for entry in entries():
-        if entry["file"] in ENCODINGS or VERDICTS[given[entry["file"]]] != entry["expected"] and (not entry["strict"] or entry["file"] in EXPLAINED):
+        if entry["file"] in ENCODINGS or (VERDICTS[given[entry["file"]]] != entry["expected"] and (not entry["strict"] or entry["file"] in EXPLAINED)):
             assert f"`{entry['file']}`" in page, entry["file"]

@@ -1,7 +1,7 @@
 """The test files of picklescan, fickling, modelscan and CPython, where they are at hand: each *strict* one gets a verdict that its manifest accepts.
 
 `EXPLAINED` holds the strict ones that do not, by the reason that `docs/peers.md` gives. The list is exact: a file in it
-that gets an accepted verdict fails, too. Where the reason is that no unpickler reads the file, both of CPython's are asked, and neither may have looked a name up.
+that gets an accepted verdict fails, too. Where no unpickler reads the file, both of CPython's are asked, and neither may have looked a name up.
 """
 
 from __future__ import annotations

@@ -150,13 +150,13 @@ def outcomes() -> dict[str, Outcome]:
 
 
 def table(results: Iterable[Outcome]) -> str:
-    """Format and kind against outcome, counts of files; then counts of nodes; then what is pending, by name."""
+    """Format, writer and kind against outcome, counts of files; then counts of nodes; then what is pending, by name."""
     results = list(results)
-    files = Counter((result.entry.format, result.entry.kind, result.kind) for result in results)
-    rows = sorted({(form, kind) for form, kind, _ in files})
-    lines = [f"{'format':<20}{'kind':<16}" + "".join(f"{kind:>12}" for kind in KINDS)]
-    lines += [f"{form:<20}{kind:<16}" + "".join(f"{files[form, kind, what] or '.':>12}" for what in KINDS) for form, kind in rows]
-    lines += [f"{'all':<36}" + "".join(f"{sum(result.kind == what for result in results):>12}" for what in KINDS)]
+    files = Counter((result.entry.format, result.entry.writer["library"], result.entry.kind, result.kind) for result in results)
+    rows = sorted({row[:3] for row in files})
+    lines = [f"{'format':<20}{'writer':<24}{'kind':<16}" + "".join(f"{kind:>11}" for kind in KINDS)]
+    lines += [f"{form:<20}{by:<24}{kind:<16}" + "".join(f"{files[form, by, kind, what] or '.':>11}" for what in KINDS) for form, by, kind in rows]
+    lines += [f"{'all':<60}" + "".join(f"{sum(result.kind == what for result in results):>11}" for what in KINDS)]
     unreached = Counter(kind for result in results for kind in result.unreached)
     inside = ", ".join(f"{count:,} {kind}" for kind, count in unreached.most_common()) or "none"
     compared, inert = sum(result.compared for result in results), sum(result.opaque for result in results)

@@ -198,7 +198,7 @@ def typed_tensor_args(args: tuple[Any, ...], kinds: Kinds) -> str | None:
         if state is None or (type(state) is dict and attributes_state(state, kinds) is None) or _slots_state(state, kinds):
             return None
         return "the Python attributes of a tensor are a dict with plain names"
-    return None if named == "opaque-global" else "the class of the tensor is not one that the policy lists as opaque"
+    return None if named in ("opaque-global", "class-record") else "the class of the tensor is not one that the policy keeps as a record"
 
 
 def _slots_state(state: Any, kinds: Kinds) -> bool:
@@ -393,6 +393,7 @@ CONTRACTS: dict[str, Contract] = {
         _contract("reconstructor", "reconstructed", "call", "class global:builtins.object none"),
         # data classes of known libraries, kept as inert records
         _contract("record", "record", "call new build reference", "()", "int", state=record_state),
+        _contract("tuple-record", "record", "call new reference", "any any", "any any any"),  # a NamedTuple is made of its fields
         # functions that return what they are given
         _contract("identity", "value", "call", "list|tuple str?", "any str?"),
         # inert records

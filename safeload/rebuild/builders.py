@@ -267,6 +267,7 @@ BUILDERS: dict[str, Builder] = {
     "joblib-array": _proved,
     "numpy-array-frombuffer": _proved,
     "record": opaque,
+    "tuple-record": opaque,
     "identity": lambda replay, call: replay.value(call.args[0], call),
     "opaque-attribute": _opaque_attribute,
     "opaque": opaque,

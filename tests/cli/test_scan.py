@@ -331,3 +331,9 @@ def test_the_listing_of_a_refused_call_is_bounded(here: Path) -> None:
     listing = "PROTO 2\nGLOBAL posix system\nMARK\n" + "BINUNICODE 'x'\n" * 5_000 + "TUPLE\nREDUCE\nSTOP"
     (here / "x.pt").write_bytes(assemble(listing))
     assert len(run("scan", "--all", "x.pt").out.splitlines()) < 40
+
+
+def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "safeload", "--version"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "safeload" in done.stdout

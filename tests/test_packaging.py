@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -117,3 +118,46 @@ def test_every_public_name_is_documented(path: Path) -> None:
 
 def test_the_documentation_check_sees() -> None:
     assert undocumented(ast.parse("def f(): ...\nclass C:\n    'x'\n    def g(self): ...\n    def _h(self): ...")) == [(1, "f"), (4, "C.g")]
+
+
+# ---- the supply chain, as SECURITY.md promises it ---------------------------------------------------------------------------------------
+
+LOCK = ROOT / ".ci" / "requirements.txt"
+
+
+def _distributions(requirements: list[str]) -> set[str]:
+    """The normalised names in a list of requirements, extras of the project itself spelled out."""
+    found = set()
+    for requirement in requirements:
+        name, extras = re.match(r"([A-Za-z0-9._-]+)(?:\[([^]]*)\])?", requirement).groups()  # type: ignore[union-attr]
+        if name == "safeload":
+            found |= _distributions([each for extra in extras.split(",") for each in PROJECT["project"]["optional-dependencies"][extra.strip()]])
+        else:
+            found.add(re.sub(r"[-_.]+", "-", name).lower())
+    return found
+
+
+def test_the_lock_holds_every_dependency_with_hashes() -> None:
+    """An extra that the lock has not heard of would be missing in CI; a line without a hash would be trusted by name alone."""
+    text = LOCK.read_text(encoding="utf-8")
+    blocks = [block for block in re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE) if "==" in block]
+    assert blocks
+    assert [block.splitlines()[0] for block in blocks if "--hash=sha256:" not in block] == []
+    assert "://" not in text, "no index and no address stands in the lock"
+    wanted = _distributions([*PROJECT["project"]["dependencies"], "safeload[test,lint]", *PROJECT["build-system"]["requires"]])
+    assert wanted - {block.split("==")[0] for block in blocks} == set()
+
+
+def test_every_action_is_pinned_to_a_commit() -> None:
+    files = [*ROOT.glob(".github/**/*.yml"), *ROOT.glob("action.yml")]
+    used = [line for path in files for line in re.findall(r"uses:\s*(\S+)", path.read_text(encoding="utf-8"))]
+    assert used
+    assert [name for name in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", name)] == []
+
+
+def test_nothing_runs_at_install_time() -> None:
+    """A wheel of plain files: no setup.py, no build hook, no script beside the console entry, no .pth file."""
+    assert PROJECT["build-system"]["build-backend"] == "hatchling.build"
+    assert "hooks" not in PROJECT["tool"]["hatch"].get("build", {})
+    assert [path for name in ("setup.py", "setup.cfg", "hatch_build.py") if (path := ROOT / name).exists()] == []
+    assert [path for path in PACKAGE.rglob("*") if path.suffix in {".pth", ".so", ".pyd", ".c", ".pyx"}] == []

@@ -62,6 +62,12 @@ ALLOWED: dict[tuple[str, str], str] = {
 """(file, source text) of each use of `vars`, which is how a module or an object shows its names, and why it is harmless."""
 
 
+ALLOWED_IMPORTS: dict[tuple[str, str], str] = {
+    ("cli/decompile.py", "subprocess"): "starts fickling for a second opinion: fixed words, no environment, and nothing that it says is loaded",
+}
+"""(file, module) of each import of a banned module, and why it is harmless."""
+
+
 def complaints(source: str, file: str = "<text>") -> list[tuple[int, str]]:
     """Line and reason of each banned construct in one module."""
     tree = ast.parse(source, file)
@@ -138,7 +144,8 @@ def relative(path: Path) -> str:
 
 @pytest.mark.parametrize("path", modules(), ids=relative)
 def test_law_1_no_name_becomes_an_object(path: Path) -> None:
-    found = complaints(path.read_text(encoding="utf-8"), str(path))
+    known = {f"import of {module}" for file, module in ALLOWED_IMPORTS if file == relative(path)}
+    found = [(line, reason) for line, reason in complaints(path.read_text(encoding="utf-8"), str(path)) if reason not in known]
     assert not found, "\n".join(f"{relative(path)}:{line}: {reason}" for line, reason in found)
 
 
@@ -146,6 +153,11 @@ def test_every_use_of_vars_is_known() -> None:
     used = {(relative(path), text) for path in modules() for text in uses_of_vars(path.read_text(encoding="utf-8"))}
     assert used - set(ALLOWED) == set()
     assert set(ALLOWED) - used == set(), "these entries match nothing any more; remove them"
+
+
+@pytest.mark.parametrize(("file", "module"), sorted(ALLOWED_IMPORTS))
+def test_every_allowed_import_is_there(file: str, module: str) -> None:
+    assert f"import of {module}" in {reason for _, reason in complaints((PACKAGE / file).read_text(encoding="utf-8"))}, "remove this entry"
 
 
 def test_the_package_was_found() -> None:

@@ -19,6 +19,8 @@ VERBS: dict[str, str] = {
     "tensors": "List the tensors of a file: names, dtypes, shapes, bytes, storages.",
     "tree": "Show the structure of the value in a file.",
     "dis": "List the opcodes of a file's pickle, in words.",
+    "explain": "Say of each name in a file which policy entry decides, and why.",
+    "policy": "Write, test, review and compare policies.",
 }
 
 
@@ -47,6 +49,14 @@ class Verbs(click.Group):
             from safeload.cli.dis import dis
 
             return dis
+        if cmd_name == "explain":
+            from safeload.cli.explain import explain
+
+            return explain
+        if cmd_name == "policy":
+            from safeload.cli.policy import policy
+
+            return policy
         return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

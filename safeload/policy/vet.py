@@ -473,7 +473,7 @@ class _Judge:
     def _inner(self, call: Call) -> tuple[Any, ...]:
         """The arguments that become part of the value: not the names by which a call says what it builds."""
         contract = self._contracts.get(call.func) if type(call.func) is Global else None
-        if contract is not None and contract.id == "typed-tensor":
+        if contract is not None and contract.id == "typed-tensor" and self.constructors[call.index] != "opaque":  # a record keeps all that it was given
             return call.args[2:]  # also where the call was refused: what is wrong with it has been said, and it is not the function that it names
         if call.index in self.stands_for:
             return ()

@@ -203,7 +203,10 @@ class Covered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def coverage(policy: Policy, results: list[Result]) -> list[Covered]:
-    """For each entry of the policy's own file, in the order of kind and id: what the cases that cover it and passed came to."""
+    """For each entry of the policy's own file, in the order of kind and id: what the cases that cover it and passed came to.
+
+    The results may be those of other policies too: what one that extends this one accepts by an entry of this one counts for the entry.
+    """
     own: dict[tuple[str, str], None] = {}
     for kind, tables in (
         ("allow", (policy.allow_exact,)),
@@ -214,13 +217,13 @@ def coverage(policy: Policy, results: list[Result]) -> list[Covered]:
             for entry in table.values():
                 if entry.policy == policy.name:
                     own[kind, entry.id] = None
-    passed = [result.case for result in results if not result.wrong]
+    counts: dict[tuple[str, bool], int] = {}
+    for result in results:
+        if not result.wrong:
+            mine = {use.entry for use in result.report.globals if use.policy == policy.name}
+            for entry_id in mine.intersection(result.case.covers):
+                key = (str(entry_id), result.case.expect == "accept")
+                counts[key] = counts.get(key, 0) + 1
     return [
-        Covered(
-            kind=kind,
-            entry=entry,
-            accepts=sum(entry in case.covers and case.expect == "accept" for case in passed),
-            refuses=sum(entry in case.covers and case.expect != "accept" for case in passed),
-        )
-        for kind, entry in sorted(own)
+        Covered(kind=kind, entry=name, accepts=counts.get((name, True), 0), refuses=counts.get((name, False), 0)) for kind, name in sorted(own)
     ]

@@ -59,8 +59,10 @@ def test(paths: tuple[str, ...], coverage: bool) -> int:
         if wrong:
             code = code or CHANGED
     if coverage:
-        for cases, results in by_policy.values():
-            code = code or (CHANGED if _coverage(cases, results) else 0)
+        everything = [result for _, results in by_policy.values() for result in results]
+        for cases, _ in by_policy.values():
+            missing = _coverage(cases, everything)
+            code = code or (CHANGED if missing else 0)
     return code
 
 

@@ -17,6 +17,7 @@ from safeload.judge import Options, Reading, Verify, judge, unread_report
 from safeload.limits import Limits
 from safeload.policy.model import Policy
 from safeload.policy.resolve import load_policy
+from safeload.policy.toml import utc_today
 from safeload.source import ByteSource, FileLike, is_seekable, open_source
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _options(encoding: str, errors: str, **more: Any) -> Options:
 
 
 def _policy_and_limits(policy: str | os.PathLike[str] | Policy | None, limits: Limits | Mapping[str, int] | None) -> tuple[Policy, Limits]:
-    resolved = load_policy(DEFAULT_POLICY if policy is None else policy)
+    resolved = load_policy(DEFAULT_POLICY if policy is None else policy).on(utc_today())
     if limits is None:
         return resolved, resolved.limits
     return resolved, limits if isinstance(limits, Limits) else resolved.limits.replaced(dict(limits))
@@ -220,8 +221,9 @@ def _accepted(reading: Reading, source: ByteSource) -> Reading:
     if report.verdict != "accepted":
         first = report.errors[0]
         raise _placed(error_class(first.rule)(first.message, rule=first.rule, member=first.member, offset=first.offset), source.name)
-    if reading.policy.mode == "scan-only":
-        raise _placed(PolicyRejected(f"policy {report.policy} judges files and loads none", rule="SL320", report=report), source.name)
+    if reading.policy.mode != "enforce":
+        message = f"policy {report.policy} is {reading.policy.mode}: it judges files and loads none"
+        raise _placed(PolicyRejected(message, rule="SL320", report=report), source.name)
     return reading
 
 

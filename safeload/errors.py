@@ -81,13 +81,17 @@ class PolicyRejected(CheckpointError):
 
 
 class PolicyFileError(SafeloadError):
-    """A policy file is wrong. `problems` holds every problem found, as `(key path, message)`, in file order."""
+    """A policy file is wrong. `problems` holds every problem found, as `(key path, message)`, in file order, and `lines` the line of each, or None."""
 
-    def __init__(self, file: str, problems: list[tuple[str, str]]) -> None:
+    def __init__(self, file: str, problems: list[tuple[str, str]], lines: list[int | None] | None = None) -> None:
         self.file = file
         self.problems = problems
-        lines = [f"{file}: {path}: {message}" if path else f"{file}: {message}" for path, message in problems]
-        super().__init__("\n".join(lines))
+        self.lines = lines or [None] * len(problems)
+        shown = [
+            ": ".join(filter(None, [file if line is None else f"{file}:{line}", path, message]))
+            for (path, message), line in zip(problems, self.lines, strict=True)
+        ]
+        super().__init__("\n".join(shown))
 
 
 class DeviceUnavailable(SafeloadError, RuntimeError):

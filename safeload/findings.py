@@ -79,8 +79,9 @@ RULES: tuple[Rule, ...] = (
     Rule("SL306", "forbidden-persistent-id", "error", "A persistent id that is not a torch storage."),
     Rule("SL310", "opaque-object", "note", "A name is kept as an inert record; another loader would import it."),
     Rule("SL320", "policy-scan-only", "error", "The policy judges files and loads none."),
-    Rule("SL322", "policy-format", "error", "The policy does not cover files of this format."),
     Rule("SL321", "policy-expired", "error", "The policy or the entry that would decide has expired."),
+    Rule("SL322", "policy-format", "error", "The policy does not cover files of this format."),
+    Rule("SL323", "provenance", "error", "The file is not what the policy requires: its digest is not listed, or its signature is missing or wrong."),
     Rule("SL401", "tensor-out-of-bounds", "error", "A tensor reaches outside its storage."),
     Rule("SL402", "storage-size", "error", "A storage is not as long as its persistent id says."),
     Rule("SL403", "storage-missing", "error", "A persistent id names a storage that the file does not hold."),
@@ -96,14 +97,19 @@ RULES: tuple[Rule, ...] = (
 BY_CODE: dict[str, Rule] = {rule.code: rule for rule in RULES}
 
 
-UNDERSTOOD = frozenset({"SL124", "SL203", "SL204"})
+UNDERSTOOD = frozenset({"SL123", "SL124", "SL125", "SL203", "SL204"})
+GRADED = frozenset({"SL123", "SL124", "SL125", "SL310"})
+"""The rules whose level a policy's `[rules]` may set. Every other one carries a law and is always an error: what breaks it was not read or may not be built."""
+
+WAIVABLE = GRADED | {"SL115", "SL122", "SL322"}
+"""The rules that a `[[waive]]` may take out of the verdict on one file: neither the reading nor the building of a file rests on what they found."""
 
 
 def verdict_of_error(code: str) -> Verdict:
     """What an error of this rule makes of the verdict (law 4): judged and refused, or never fully read.
 
     An opcode that reaches outside the file, and an argument that hides opcodes behind its frame, were understood and are refused: no honest writer makes them.
-    So was code in an archive, which only some policies put up with.
+    So was code in an archive, which only some policies put up with, and what is a note until a policy makes it an error.
     """
     return "rejected" if code.startswith(("SL3", "SL4")) or code in UNDERSTOOD else "inconclusive"
 
@@ -119,6 +125,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     member: str | None = None
     offset: int | None = None
     entry: str | None = None  # the policy entry that decided, if one did
+    waived: str | None = None  # who takes it out of the verdict and why, where a `[[waive]]` entry does; its level then is note
 
     @property
     def name(self) -> str:

@@ -5,8 +5,9 @@
     3. Interpret each pickle stream once, symbolically.
     4. Put every global, use and argument to the policy.
     5. Prove that each tensor lies inside its storage.
+    6. Hold the file as a whole against the policy's terms: expiry, provenance, levels, waivers (`terms`).
 
-Steps 1 to 3 can make the verdict inconclusive, 4 and 5 rejected; neither is ever silently skipped. Of a stream that breaks off, what came before is judged
+Steps 1 to 3 can make the verdict inconclusive, 4 to 6 rejected; neither is ever silently skipped. Of a stream that breaks off, what came before is judged
 all the same, so a payload in front of the damage is named. Steps 3 to 5 are those of the format: `READERS` lists them.
 """
 
@@ -28,8 +29,10 @@ from safeload.formats.judging import Judging, Options, Verify
 from safeload.limits import Limits
 from safeload.machine.nodes import ObjectGraph
 from safeload.policy.model import Policy
+from safeload.policy.toml import utc_today
 from safeload.source import ByteSource
 from safeload.storage.records import Document, Plan
+from safeload.terms import apply_terms
 
 __all__ = ["READERS", "Options", "Reading", "Verify", "judge", "read_document", "unread_report"]
 
@@ -74,8 +77,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 def judge(source: ByteSource, policy: Policy, limits: Limits, options: Options) -> Reading:
     """Read and judge. Never raises `CheckpointError`: what goes wrong becomes a finding, and `Reading.error`."""
     with Paused():
+        policy = policy.on(utc_today())  # the one look at the calendar, unless the caller has chosen a day
         judging = Judging(source, policy, options, Budget(limits), read_document)
         document = read_document(judging)
+        apply_terms(judging)
         return Reading(
             report=_report(judging),
             container=judging.container,
@@ -193,7 +198,7 @@ def _digest(judging: Judging) -> str | None:
     if not judging.options.digest:
         return None
     try:
-        return judging.file.sha256()
+        return judging.digest()
     except CheckpointError:
         return None  # the finding that says why is there already
 

@@ -53,7 +53,7 @@ class Judging:
 
     __slots__ = (
         "beside_bytes", "broken", "budget", "container", "depth", "ends", "error", "file", "findings", "globals", "graphs", "inflated", "limits",
-        "members", "objects", "opcodes", "options", "plans", "policy", "read", "source", "suppressed", "tensor_bytes", "tensors", "used", "wrappers",
+        "members", "objects", "opcodes", "options", "plans", "policy", "read", "sha256", "source", "suppressed", "tensor_bytes", "tensors", "used", "wrappers",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +82,7 @@ class Judging:
         self.used: set[str] = set()  # keys of the storages that some tensor stands on
         self.objects = 0  # whole objects behind each other, where they are no streams of this file
         self.opcodes = self.tensors = self.tensor_bytes = 0
+        self.sha256: str | None = None  # of the whole file, once it was asked for
         self.beside_bytes = 0  # of the files beside this one that were read for it
 
     # ---- findings -----------------------------------------------------------------------------------------------------------------------
@@ -99,6 +100,12 @@ class Judging:
         finding = Finding(rule=error.rule, message=error.message, member=error.member, offset=error.offset)
         self.broken = self.broken or finding
         self.findings.append(finding)
+
+    def digest(self) -> str:
+        """sha256 of the whole file, reckoned once. Raises `CheckpointError` where it cannot be read."""
+        if self.sha256 is None:
+            self.sha256 = self.file.sha256()
+        return self.sha256
 
     # ---- streams ------------------------------------------------------------------------------------------------------------------------
 

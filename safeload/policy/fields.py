@@ -7,11 +7,13 @@ ever shows, because `toml` raises before it builds one.
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from safeload.findings import BY_CODE, GRADED, WAIVABLE
 from safeload.limits import Limits
 from safeload.policy.aliases import canonical_name, canonical_package
 from safeload.policy.contracts import CONTRACTS
@@ -25,18 +27,31 @@ MODES = ("enforce", "scan-only", "audit")
 HARMFUL = ("code.exec", "code.import", "code.deserialize", "code.attribute", "process.exec", "fs.read", "fs.write", "net", "native", "unknown")
 HARMLESS = "data."  # and a word: data.tensor, data.container, data.config, ...
 
+FORMATS = (
+    "torch.zip", "torch.legacy", "torch.tar", "torch.script", "torch.package", "torch.export", "torch.dcp", "shards", "safetensors", "npy", "npz", "joblib",
+    "pickle", "zip", "zip-sequence", "tar",
+)  # fmt: skip
+"""What `formats` may name: what a report calls a file, without the compression around it. A test holds it against the readers there are."""
+
+LEVELS = ("note", "warning", "error")  # from the mildest
+REQUIREMENTS = ("nothing", "sha256", "signature")
+ANY_FORMAT = "*"
+DIGEST = re.compile("[0-9a-f]{64}")
+
 _TYPE_NAMES = {bool: "a boolean", int: "a whole number", float: "a float", str: "a string", list: "an array", dict: "a table"}
 
 
 class Key(msgspec.Struct, frozen=True):
-    """One key of a table: how its value is checked, and whether it must be there."""
+    """One key of a table: how its value is checked, what JSON Schema says of it, what it does, and whether it must be there."""
 
     check: Check
+    schema: dict[str, Any]
+    doc: str
     required: bool = True
 
 
-def table(value: Any, path: str, keys: Mapping[str, Key], later: Iterable[str], problems: Problems) -> dict[str, Any]:
-    """The checked values of one table. Unknown keys, missing keys and keys of a later version (`later`) are problems, each by name."""
+def table(value: Any, path: str, keys: Mapping[str, Key], problems: Problems, *, never: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The checked values of one table. Unknown keys and missing keys are problems, each by name; for some, `never` knows why they are none."""
     if not isinstance(value, Mapping):
         problems.append((path, f"expected a table, found {kind(value)}"))
         return {}
@@ -45,8 +60,8 @@ def table(value: Any, path: str, keys: Mapping[str, Key], later: Iterable[str], 
     for name, item in value.items():
         if name in keys:
             found[name] = keys[name].check(item, f"{prefix}{name}", problems)
-        elif name in later:
-            problems.append((f"{prefix}{name}", "not supported by this version of safeload"))
+        elif never is not None and name in never:
+            problems.append((f"{prefix}{name}", never[name]))
         else:
             problems.append((f"{prefix}{name}", f"unknown key{suggestion(str(name), keys)}"))
     problems.extend((f"{prefix}{name}", "missing") for name, key in keys.items() if key.required and name not in value)
@@ -131,15 +146,86 @@ def some_texts(value: Any, path: str, problems: Problems) -> tuple[str, ...]:
     return found
 
 
-def date(value: Any, path: str, problems: Problems) -> None:
+def date(value: Any, path: str, problems: Problems) -> datetime.date | None:
     """A TOML date, or the same as a string."""
+    if type(value) is datetime.date:
+        return value
     if type(value) is str:
         try:
-            datetime.date.fromisoformat(value)
+            return datetime.date.fromisoformat(value)
         except ValueError:
             problems.append((path, f"{value!a:.60} is not a date (2026-09-30)"))
-    elif type(value) is not datetime.date:
+    else:
         problems.append((path, f"expected a date, found {kind(value)}"))
+    return None
+
+
+def sha256(value: Any, path: str, problems: Problems) -> str | None:
+    """A digest as 64 hexadecimal digits."""
+    found = text(value, path, problems)
+    if found is not None and not DIGEST.fullmatch(found.lower()):
+        problems.append((path, f"{found!a:.80} is no sha256; it has 64 hexadecimal digits"))
+        return None
+    return found.lower() if found is not None else None
+
+
+def digests(value: Any, path: str, problems: Problems) -> tuple[str, ...]:
+    """At least one digest, none of them twice."""
+    found = some_texts(value, path, problems)
+    return tuple(sha256(item, f"{path}[{place}]", problems) or "" for place, item in enumerate(found) if item)
+
+
+def formats(value: Any, path: str, problems: Problems) -> tuple[str, ...]:
+    """Names of formats, or `*` alone for all of them."""
+    found = some_texts(value, path, problems)
+    for place, item in enumerate(found):
+        if item == ANY_FORMAT and len(found) > 1:
+            problems.append((f"{path}[{place}]", "'*' means every format, and stands alone"))
+        elif item and item not in (*FORMATS, ANY_FORMAT):
+            problems.append((f"{path}[{place}]", f"there is no format {item!a:.60}{suggestion(item, FORMATS)}"))
+    return found
+
+
+def levels(value: Any, path: str, problems: Problems) -> dict[str, str]:
+    """`[rules]`: code of a rule to level. What carries a law stays an error."""
+    if not isinstance(value, Mapping):
+        problems.append((path, f"expected a table, found {kind(value)}"))
+        return {}
+    found = {}
+    for code, item in value.items():
+        where = f"{path}.{code}"
+        if code not in BY_CODE:
+            named = next((rule.code for rule in BY_CODE.values() if rule.name == code), None)
+            problems.append((where, f"rules are graded by their code; write {named}" if named else f"there is no such rule{suggestion(str(code), BY_CODE)}"))
+            continue
+        level = one_of(*LEVELS)(item, where, problems)
+        if level is not None and level != "error" and code not in GRADED:
+            problems.append((where, f"{BY_CODE[code].name} is always an error; a policy grades {', '.join(sorted(GRADED))}"))
+        elif level is not None and code in GRADED:
+            found[code] = level
+    return found
+
+
+def waivable(value: Any, path: str, problems: Problems) -> str | None:
+    """The code of a rule whose findings a policy may waive."""
+    found = text(value, path, problems)
+    if found is None or found in WAIVABLE:
+        return found
+    if found in BY_CODE:
+        problems.append((path, f"{found} ({BY_CODE[found].name}) cannot be waived: it says that a file was not read, or may not be built"))
+    else:
+        problems.append((path, f"there is no rule {found!a:.60}{suggestion(found, sorted(WAIVABLE))}"))
+    return None
+
+
+def limit_name(value: Any, path: str, problems: Problems) -> str | None:
+    """One limit, spelled with `-`. Returned with `_`, as `Limits` spells it."""
+    found = text(value, path, problems)
+    names = [name.replace("_", "-") for name in Limits.names()]
+    if found is not None and found not in names:
+        problems.append((path, f"there is no limit {found!a:.60}{suggestion(found, names)}"))
+        return None
+    return found.replace("-", "_") if found is not None else None
 
 
 def uses(value: Any, path: str, problems: Problems) -> frozenset[str]:
@@ -195,7 +281,7 @@ def capability(*, harmless: bool, harmful: bool) -> Check:
 def limits(value: Any, path: str, problems: Problems) -> dict[str, int]:
     """`[limits]`: limit to whole number, spelled with `-`. Returned with `_`, as `Limits` spells them."""
     names = [name.replace("_", "-") for name in Limits.names()]
-    checked = table(value, path, {name: Key(whole_number, required=False) for name in names}, (), problems)
+    checked = table(value, path, {name: Key(whole_number, {}, "", required=False) for name in names}, problems)
     return {name.replace("-", "_"): number for name, number in checked.items()}
 
 

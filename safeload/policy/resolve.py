@@ -1,53 +1,61 @@
 """A policy file and its parents become one `Policy`.
 
-`merge` holds the laws for the entries. Beyond those: limits take the minimum; what extends a scan-only policy loads nothing either; the order of
-parents and the place of the files decide nothing; `extends` never leads back to its start.
+`merge` holds the laws for the entries, `inherit` those for everything beside them. Beyond those: the order of parents and the place of the files decide
+nothing; `extends` never leads back to its start; a parent whose digest is pinned is that parent or an error.
 
-The digest covers everything that decides and everything that a report quotes (ids, capabilities), in one serialisation: sorted, canonical names.
+The digest covers everything that decides, on whichever day, in one serialisation: sorted, canonical names. Prose, ids and places are not in it.
 """
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from safeload.errors import PolicyFileError
-from safeload.limits import DEFAULT_LIMITS, Limits
 from safeload.policy.fields import Problems, suggestion
+from safeload.policy.inherit import check_mode, merge_expires, merge_formats, merge_limits, merge_provenance, merge_rules, merge_waives
 from safeload.policy.merge import Tables
-from safeload.policy.model import Deny, Opaque, Policy
+from safeload.policy.model import Ancestor, Deny, Opaque, Policy
 from safeload.policy.shipped import SHIPPED, shipped_path
-from safeload.policy.toml import PolicyFile, check_policy, read_policy
+from safeload.policy.toml import Parent, PolicyFile, check_policy, read_policy
 
 MAX_ANCESTORS = 16  # policies from the first to its farthest ancestor; the shipped chain is 4 long
 
+_Record = TypeVar("_Record", Opaque, Deny)
 _cache: dict[str, Policy] = {}  # shipped policies only: their files belong to the installation
 
 
-def load_policy(policy: str | os.PathLike[str] | Policy) -> Policy:
+def load_policy(policy: str | os.PathLike[str] | Policy, *, today: datetime.date | None = None) -> Policy:
     """A resolved policy: by the name of a shipped one, by the path of a file (`.toml`, or any `os.PathLike`), or as it is.
 
-    Raises `PolicyFileError` for a wrong file or an unknown name, `OSError` where a file cannot be read, `TypeError` for anything else.
+    `today` (UTC; default: now) is what the year of a waiver counts from; what has expired is the business of `Policy.on`. Raises `PolicyFileError` for a
+    wrong file or an unknown name, `OSError` where a file cannot be read, `TypeError` for anything else.
     """
     if isinstance(policy, Policy):
         return policy
     if isinstance(policy, os.PathLike):
-        return _from_file(os.fsdecode(policy), ())
+        return _from_file(os.fsdecode(policy), (), today)
     if not isinstance(policy, str):
         raise TypeError(f"a policy is a name, a path or a Policy, not {type(policy).__name__}")
-    return _from_file(policy, ()) if policy.endswith(".toml") else _shipped(policy)
+    return _from_file(policy, (), today) if policy.endswith(".toml") else _shipped(policy)
 
 
-def policy_from_dict(document: Mapping[str, Any], *, base: str | None = None) -> Policy:
-    """A resolved policy from a mapping with the keys of the TOML format (`"as"`, `"file-bytes"`, ...). Paths in `extends` are relative to the folder `base`.
+def policy_from_dict(document: Mapping[str, Any], *, base: str | None = None, today: datetime.date | None = None) -> Policy:
+    """A resolved policy from a mapping with the keys of the TOML format (`"as"`, `"file-bytes"`, ...). Paths in it are relative to the folder `base`.
 
     Raises `PolicyFileError`; its `file` is `<policy>`.
     """
-    return _resolve(check_policy(document, None), base, ())
+    return resolve_file(check_policy(document, None, today), base, today=today)
+
+
+def resolve_file(file: PolicyFile, base: str | None, *, today: datetime.date | None = None) -> Policy:
+    """The policy that a file means; `base` is the folder that its paths are relative to."""
+    return _resolve(file, base, (), today)
 
 
 def _shipped(name: str) -> Policy:
@@ -56,7 +64,7 @@ def _shipped(name: str) -> Policy:
     if found is None:
         if name not in SHIPPED:
             raise PolicyFileError(name, [("", f"there is no shipped policy of this name{suggestion(name, SHIPPED)}; the path of a policy file ends in .toml")])
-        found = _cache[name] = _from_file(shipped_path(name), ())
+        found = _cache[name] = _from_file(shipped_path(name), (), None)
     return msgspec.structs.replace(
         found,
         allow_exact=dict(found.allow_exact),
@@ -64,32 +72,32 @@ def _shipped(name: str) -> Policy:
         opaque_prefix=dict(found.opaque_prefix),
         deny_exact=dict(found.deny_exact),
         deny_prefix=dict(found.deny_prefix),
+        rules=dict(found.rules),
     )
 
 
-def _from_file(path: str, chain: tuple[str, ...]) -> Policy:
-    return _resolve(read_policy(path), os.path.dirname(path), (*chain, os.path.realpath(path)))
+def _from_file(path: str, chain: tuple[str, ...], today: datetime.date | None) -> Policy:
+    return _resolve(read_policy(path, today), os.path.dirname(path), (*chain, os.path.realpath(path)), today)
 
 
-def _resolve(file: PolicyFile, base: str | None, chain: tuple[str, ...]) -> Policy:
-    """Merge the parents, then the file's own entries; `chain` holds the files that led here."""
+def _resolve(file: PolicyFile, base: str | None, chain: tuple[str, ...], today: datetime.date | None) -> Policy:
+    """Merge the parents, then the file's own; `chain` holds the files that led here."""
     problems: Problems = []
-    parents = [parent for place, name in enumerate(file.extends) if (parent := _parent(name, f"extends[{place}]", base, chain, problems)) is not None]
+    found = [_parent(parent, place, base, chain, today, problems) for place, parent in enumerate(file.extends)]
+    parents = [parent for parent in found if parent is not None]
     merged = Tables()
     for parent in parents:
         merged.inherit(parent, problems)
     merged.add(file, problems)
-    formats = _formats(file, parents, problems)
-    if file.mode == "enforce" and any(parent.mode == "scan-only" for parent in parents):
-        problems.append(("mode", "'enforce' loads files, and a parent is 'scan-only': a policy can tighten its parents, never loosen them"))
+    check_mode(file, parents, problems)
+    formats = merge_formats(file, parents, problems)
+    limits, raises = merge_limits(file, parents, problems)
+    rules = merge_rules(file, parents, problems)
+    provenance = merge_provenance(file, parents, base, problems)
     if problems:
-        raise PolicyFileError(file.file or "<policy>", problems)
+        raise file.error(problems)
     merged.drop_denied()
-    limits = DEFAULT_LIMITS
-    for parent in parents:
-        limits = limits.tightened(parent.limits.as_dict())
-    limits = limits.tightened(file.limits)
-    return Policy(
+    policy = Policy(
         name=file.name,
         version=file.version,
         summary=file.summary,
@@ -102,26 +110,40 @@ def _resolve(file: PolicyFile, base: str | None, chain: tuple[str, ...]) -> Poli
         opaque_prefix=merged.opaque_prefix,
         deny_exact=merged.deny_exact,
         deny_prefix=merged.deny_prefix,
-        sha256=_digest(file, formats, limits, merged),
+        sha256="",
         file=file.file,
         parents=tuple(parent.name for parent in parents),
+        expires=merge_expires(file, parents),
+        rules=rules,
+        raises=raises,
+        waives=merge_waives(file, parents),
+        provenance=provenance,
+        ancestors=_ancestors(parents),
+        own_expires=file.expires,
     )
+    return msgspec.structs.replace(policy, sha256=_digest(policy))
 
 
-def _parent(name: str, path: str, base: str | None, chain: tuple[str, ...], problems: Problems) -> Policy | None:
+def _parent(parent: Parent, place: int, base: str | None, chain: tuple[str, ...], today: datetime.date | None, problems: Problems) -> Policy | None:
     """The policy that `extends` names, or None and a problem. What is wrong inside of a parent is the parent's own `PolicyFileError`."""
-    if not name.endswith(".toml"):
-        if name in SHIPPED:
-            return _unless_cycle(name, shipped_path(name), path, chain, problems)
+    name, path = parent.policy, f"extends[{place}]"
+    found = None
+    if name.endswith(".toml"):
+        if base is None and not os.path.isabs(name):
+            problems.append((path, f"{name!a:.80} is relative to no file; give an absolute path, or base="))
+        else:
+            found = _unless_cycle(name, os.path.join(base or "", name), path, chain, today, problems)
+    elif name in SHIPPED:
+        found = _unless_cycle(name, shipped_path(name), path, chain, today, problems)
+    else:
         problems.append((path, f"there is no shipped policy {name!a:.60}{suggestion(name, SHIPPED)}; the path of a policy file ends in .toml"))
-        return None
-    if base is None and not os.path.isabs(name):
-        problems.append((path, f"{name!a:.80} is relative to no file; give an absolute path, or base="))
-        return None
-    return _unless_cycle(name, os.path.join(base or "", name), path, chain, problems)
+    if found is not None and parent.sha256 not in (None, found.sha256):
+        message = f"{name!a:.80} now has the digest {found.sha256}: what it decides is not what was pinned; look at the difference, then pin that"
+        problems.append((f"{path}.sha256", message))
+    return found
 
 
-def _unless_cycle(name: str, file: str, path: str, chain: tuple[str, ...], problems: Problems) -> Policy | None:
+def _unless_cycle(name: str, file: str, path: str, chain: tuple[str, ...], today: datetime.date | None, problems: Problems) -> Policy | None:
     if os.path.realpath(file) in chain:
         problems.append((path, f"{name!a:.80} leads back to this policy: a policy cannot extend itself"))
         return None
@@ -129,43 +151,54 @@ def _unless_cycle(name: str, file: str, path: str, chain: tuple[str, ...], probl
         problems.append((path, f"{name!a:.80} is more than {MAX_ANCESTORS} policies away from the first"))
         return None
     try:
-        return _shipped(name) if name in SHIPPED else _from_file(file, chain)
+        return _shipped(name) if name in SHIPPED else _from_file(file, chain, today)
     except OSError as error:
         problems.append((path, f"{name!a:.80} cannot be read: {error.strerror or error}"))
-        return None
+    except ValueError:  # a NUL in the path
+        problems.append((path, f"{name!a:.80} is no path"))
+    return None
 
 
-def _formats(file: PolicyFile, parents: list[Policy], problems: Problems) -> tuple[str, ...]:
-    """The file's own, or what all of its parents say."""
-    if file.formats is not None:
-        return tuple(sorted(file.formats))
-    inherited = {parent.formats for parent in parents}
-    if len(inherited) > 1:
-        problems.append(("formats", "missing, and the parents do not agree: " + " / ".join(sorted(", ".join(each) for each in inherited))))
-    return next(iter(inherited)) if inherited else ("*",)
+def _ancestors(parents: list[Policy]) -> tuple[Ancestor, ...]:
+    """All of them, each once, the parents first."""
+    found: dict[Ancestor, None] = {}
+    for parent in parents:
+        found[Ancestor(name=parent.name, version=parent.version, sha256=parent.sha256, file=parent.file, expires=parent.own_expires)] = None
+    for parent in parents:
+        found.update(dict.fromkeys(parent.ancestors))
+    return tuple(found)
 
 
 # ---- the digest -------------------------------------------------------------------------------------------------------------------------
 
 
-def _digest(file: PolicyFile, formats: tuple[str, ...], limits: Limits, tables: Tables) -> str:
-    """sha256, in hex, of the resolved content as JSON with sorted keys. Prose (summary, owner, reason, evidence) and places are not in it."""
+def _digest(policy: Policy) -> str:
+    """sha256, in hex, of the resolved content as JSON with sorted keys."""
+    signer = policy.provenance.signer
     document = {
         "schema": 1,
-        "name": file.name,
-        "version": file.version,
-        "mode": file.mode,
-        "formats": formats,
-        "limits": limits.as_dict(),
+        "name": policy.name,
+        "version": policy.version,
+        "mode": policy.mode,
+        "formats": policy.formats,
+        "expires": policy.expires,
+        "limits": policy.limits.as_dict(),
+        "raise": [[entry.limit, entry.value, entry.expires] for entry in policy.raises],
+        "rules": policy.rules,
+        "waive": [[entry.rule, entry.sha256, entry.expires] for entry in policy.waives],
+        "provenance": [
+            sorted(policy.provenance.digests) if policy.provenance.digests is not None else None,
+            [signer.key, signer.identity, signer.issuer] if signer is not None else None,
+        ],
         "allow": {
-            name: [entry.policy, entry.id, entry.constructor, sorted(entry.uses), entry.args, entry.capability] for name, entry in tables.allow_exact.items()
+            name: [entry.constructor, sorted(entry.uses), entry.args, entry.capability, entry.expires] for name, entry in policy.allow_exact.items()
         },
-        "opaque": _listed(tables.opaque_exact.items(), tables.opaque_prefix.items()),
-        "deny": _listed(tables.deny_exact.items(), tables.deny_prefix.items()),
+        "opaque": {name: [entry.capability, entry.expires] for name, entry in _listed(policy.opaque_exact, policy.opaque_prefix)},
+        "deny": {name: entry.capability for name, entry in _listed(policy.deny_exact, policy.deny_prefix)},
     }
     return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
 
 
-def _listed(exact: Iterable[tuple[str, Opaque | Deny]], prefixes: Iterable[tuple[str, Opaque | Deny]]) -> dict[str, list[str]]:
-    named = {name: [entry.policy, entry.id, entry.capability] for name, entry in exact}
-    return named | {f"{prefix}*": [entry.policy, entry.id, entry.capability] for prefix, entry in prefixes}
+def _listed(exact: Mapping[str, _Record], prefixes: Mapping[str, _Record]) -> Iterable[tuple[str, _Record]]:
+    yield from exact.items()
+    yield from ((f"{prefix}*", entry) for prefix, entry in prefixes.items())

@@ -7,7 +7,8 @@ made (fickling GHSA-mxhj-88fx-4pcv lost calls whose result was popped). A name i
     2. Every call, state, item list and persistent id is held against the contract of the constructor that the entry names.
     3. Names that stand as values are held against the use `reference`, and the nesting is measured, in one iterative walk.
 
-Refuses: SL301 names, SL302 uses, SL303 computed callables, SL304 arguments, SL305 states and items, SL306 persistent ids, SL206 late changes.
+Refuses: SL301 names, SL321 those whose entry has expired, SL302 uses, SL303 computed callables, SL304 arguments, SL305 states and items, SL306 persistent ids,
+SL206 late changes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from safeload.policy.aliases import canonical
 from safeload.policy.contracts import CONTRACTS, OPAQUE, Contract
 from safeload.policy.keys import KeyJudge
 from safeload.policy.literals import BadArguments
-from safeload.policy.model import Allow, Decision, Policy, Use
+from safeload.policy.model import Allow, Decision, Opaque, Policy, Use
 from safeload.policy.shapes import Signature, parse_signature
 from safeload.policy.vetted import SEAL, External, Judgement, StorageId, Vetted
 
@@ -521,11 +522,14 @@ class _Judge:
         name, policy = self._names[node], self.policy.name
         calls = self.calls[node]
         verb = "is called" if calls else "is used as a storage type" if "storage-type" in self.uses[node] else "is named"
-        if decision.entry is not None:
+        rule = "SL321" if decision.expired else "SL301"
+        if isinstance(decision.entry, Allow | Opaque) and decision.expired:
+            message = f"{name} {verb}, and entry {decision.entry.id!r} of policy {decision.entry.policy}, which lists it, expired on {decision.entry.expires}"
+        elif decision.entry is not None:
             message = f"{name} {verb}, and policy {policy} denies it (entry {decision.entry.id!r}): {decision.entry.reason}"
         else:
             message = f"{name} {verb}, and no entry of policy {policy} lists it"
-        self._find("SL301", message, calls[0] if calls else node.offset, decision, node)
+        self._find(rule, message, calls[0] if calls else node.offset, decision, node)
 
     def _use(self, node: Global) -> GlobalUse:
         decision = self._decisions[node]

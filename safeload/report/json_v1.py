@@ -80,6 +80,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "member": clean(finding.member),
         "offset": finding.offset,
         "entry": finding.entry,
+        "waived": clean(finding.waived),
     }
 
 

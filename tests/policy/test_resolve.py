@@ -239,14 +239,19 @@ def test_a_scan_only_policy_has_no_loading_children(tmp_path: Path) -> None:
     assert policy_from_dict({**document(extends=[gate]), "mode": "audit"}).mode == "audit"
 
 
-def test_formats_are_inherited_when_the_parents_agree(tmp_path: Path) -> None:
+def test_formats_are_what_all_parents_cover_and_only_get_fewer(tmp_path: Path) -> None:
     one = write(tmp_path, "one", formats=["torch.zip", "pickle"], opaque=[opaque("a.b")])
-    two = write(tmp_path, "two", formats=["pickle", "torch.zip"], opaque=[opaque("a.b")])
-    three = write(tmp_path, "three", formats=["pickle"], opaque=[opaque("a.b")])
-    assert policy_from_dict(document(extends=[one, two])).formats == ("pickle", "torch.zip")
-    assert problems(document(extends=[one, three]))[0][0] == "formats"
-    assert policy_from_dict(document(extends=[one, three], formats=["pickle"])).formats == ("pickle",)
+    two = write(tmp_path, "two", formats=["torch.zip", "npy"], opaque=[opaque("a.b")])
+    three = write(tmp_path, "three", formats=["npz"], opaque=[opaque("a.b")])
+    for parents in ([one, two], [two, one], [two, one, "checkpoint"]):
+        assert policy_from_dict(document(extends=parents)).formats == ("torch.zip",)
+    assert policy_from_dict(document(extends=[one], formats=["pickle"])).formats == ("pickle",)
     assert policy_from_dict(document(opaque=[opaque("a.b")])).formats == ("*",)
+    assert problems(document(extends=[one, three])) == [("extends", "there is no format that all of the parents cover")]
+    for wider in ("npy", "*"):
+        ((path, message),) = problems(document(extends=[one], formats=[wider]))
+        assert path == "formats[0]"
+        assert message.endswith("is more than the parents cover, which is pickle, torch.zip")
 
 
 # ---- extends ----------------------------------------------------------------------------------------------------------------------------

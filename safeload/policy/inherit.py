@@ -98,7 +98,7 @@ def merge_limits(file: PolicyFile, parents: Sequence[Policy], problems: Problems
         for place, entry in enumerate(file.raises):
             if entry.limit == name and entry.value <= bases[name]:
                 spelled = name.replace("_", "-")
-                problems.append((f"raise[{place}].value", f"{entry.value:,} raises nothing: {spelled} is {bases[name]:,} without it; [limits] lowers"))
+                problems.append((f"raise[{place}].to", f"{entry.value:,} raises nothing: {spelled} is {bases[name]:,} without it; [limits] lowers"))
             elif entry.limit == name:
                 own.append(entry)
         raises += _steps([*inherited, *own], bases[name])

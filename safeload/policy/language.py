@@ -217,7 +217,7 @@ ENTRIES: dict[str, dict[str, Key]] = {
     },
     "raise": {
         "limit": Key(fields.limit_name, _words(*_LIMITS), "The limit, as `[limits]` spells it."),
-        "value": Key(fields.whole_number, _NUMBER, "What it is raised to. Above what is inherited and what `[limits]` of the same file says."),
+        "to": Key(fields.whole_number, _NUMBER, "What it is raised to. Above what is inherited and what `[limits]` of the same file says."),
         "reason": _REASON,
         "owner": _OWNER,
         "expires": Key(fields.date, _DATE, "The last day (UTC) on which the limit is raised. After it, the inherited one counts again."),

@@ -225,4 +225,4 @@ def _record(type_: type[_Entry], entry: dict[str, Any], policy: str, file: str |
     return type_(**values, policy=policy, file=file, line=line)
 
 
-_FIELDS = {"as": "constructor", "reviewed-by": "reviewed_by", "reviewed-on": "reviewed_on"}
+_FIELDS = {"as": "constructor", "to": "value", "reviewed-by": "reviewed_by", "reviewed-on": "reviewed_on"}

@@ -20,7 +20,7 @@ def test_the_shape() -> None:
     assert len(result["sha256"]) == 64
     assert result["bytes"] == {"total": len(EVIL), "accounted": len(EVIL)}
     (finding,) = result["findings"]
-    assert list(finding) == ["rule", "name", "level", "message", "capability", "global", "member", "offset", "entry"]
+    assert list(finding) == ["rule", "name", "level", "message", "capability", "global", "member", "offset", "entry", "waived"]
     assert (finding["rule"], finding["name"], finding["capability"], finding["global"], finding["offset"], finding["entry"]) == (
         "SL301", "forbidden-global", "process.exec", "posix.system", 26, "process",
     )  # fmt: skip

@@ -45,8 +45,8 @@ class Key(msgspec.Struct, frozen=True):
     """One key of a table: how its value is checked, what JSON Schema says of it, what it does, and whether it must be there."""
 
     check: Check
-    schema: dict[str, Any]
-    doc: str
+    schema: dict[str, Any] = {}
+    doc: str = ""
     required: bool = True
 
 
@@ -281,7 +281,7 @@ def capability(*, harmless: bool, harmful: bool) -> Check:
 def limits(value: Any, path: str, problems: Problems) -> dict[str, int]:
     """`[limits]`: limit to whole number, spelled with `-`. Returned with `_`, as `Limits` spells them."""
     names = [name.replace("_", "-") for name in Limits.names()]
-    checked = table(value, path, {name: Key(whole_number, {}, "", required=False) for name in names}, problems)
+    checked = table(value, path, {name: Key(whole_number, required=False) for name in names}, problems)
     return {name.replace("-", "_"): number for name, number in checked.items()}
 
 

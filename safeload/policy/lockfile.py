@@ -100,7 +100,7 @@ def render_lock(lock: Lock) -> str:
 
 
 def _policy(value: Any, path: str, problems: Problems) -> Mapping[str, Any]:
-    return fields.table(value, path, {"name": Key(fields.text, {}, ""), "version": Key(fields.text, {}, ""), "sha256": Key(fields.sha256, {}, "")}, problems)
+    return fields.table(value, path, {"name": Key(fields.text), "version": Key(fields.text), "sha256": Key(fields.sha256)}, problems)
 
 
 def _files(value: Any, path: str, problems: Problems) -> None:
@@ -109,18 +109,18 @@ def _files(value: Any, path: str, problems: Problems) -> None:
 
 
 _TOP = {
-    "schema": Key(fields.schema, {}, ""),
-    "paths": Key(fields.texts, {}, ""),
-    "exclude": Key(fields.texts, {}, "", required=False),
-    "policy": Key(_policy, {}, ""),
-    "file": Key(_files, {}, "", required=False),
+    "schema": Key(fields.schema),
+    "paths": Key(fields.texts),
+    "exclude": Key(fields.texts, required=False),
+    "policy": Key(_policy),
+    "file": Key(_files, required=False),
 }
 _FILE = {
-    "path": Key(fields.text, {}, ""),
-    "sha256": Key(fields.sha256, {}, "", required=False),
-    "size": Key(fields.whole_number, {}, ""),
-    "format": Key(fields.text, {}, ""),
-    "verdict": Key(fields.one_of(*VERDICTS), {}, ""),
-    "capabilities": Key(fields.texts, {}, ""),
-    "beside": Key(fields.texts, {}, "", required=False),
+    "path": Key(fields.text),
+    "sha256": Key(fields.sha256, required=False),
+    "size": Key(fields.whole_number),
+    "format": Key(fields.text),
+    "verdict": Key(fields.one_of(*VERDICTS)),
+    "capabilities": Key(fields.texts),
+    "beside": Key(fields.texts, required=False),
 }

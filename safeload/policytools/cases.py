@@ -80,7 +80,7 @@ def read_cases(path: str) -> Cases:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise PolicyFileError(path, [("", f"not TOML: {error}")]) from None
     problems: Problems = []
-    top = fields.table(document, "", _TOP, (), problems)
+    top = fields.table(document, "", _TOP, problems)
     cases = tuple(case for place, item in enumerate(_list(document.get("case"))) if (case := _case(item, f"case[{place}]", problems)) is not None)
     names = [case.name for case in cases]
     problems += [("case", f"two cases are called {name!a:.80}") for name in sorted({name for name in names if names.count(name) > 1})]
@@ -161,7 +161,7 @@ _CASE = {
 
 def _case(value: Any, path: str, problems: Problems) -> Case | None:
     before = len(problems)
-    table = fields.table(value, path, _CASE, (), problems)
+    table = fields.table(value, path, _CASE, problems)
     if table.get("expect") == "accept":
         problems.extend((f"{path}.{key}", "an accepted program has no findings") for key in ("rules", "capability") if key in table)
     if len(problems) > before:

@@ -6,11 +6,12 @@ parents had under one id get the name of their policy in front. Where each comes
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 from typing import TypeVar
 
 from safeload.limits import DEFAULT_LIMITS
-from safeload.policy.model import Allow, Deny, Opaque, Policy
+from safeload.policy.model import Allow, Deny, Opaque, Policy, Provenance, Raise, Waive
 from safeload.policytools.toml_text import number, pairs, quoted, strings
 
 _Entry = TypeVar("_Entry", Allow, Opaque, Deny)
@@ -22,11 +23,17 @@ def resolved_toml(policy: Policy) -> str:
     limits = [(name.replace("_", "-"), number(value)) for name, value in policy.limits.as_dict().items() if value != DEFAULT_LIMITS.as_dict()[name]]
     if limits:
         blocks.append("\n".join(["[limits]", *pairs(limits)]))
+    if policy.rules:
+        blocks.append("\n".join(["[rules]", *pairs((code, quoted(level)) for code, level in policy.rules.items())]))
+    if policy.provenance.require != "nothing":
+        blocks.append("\n".join(["[provenance]", *pairs(_provenance_pairs(policy.provenance))]))
     taken: set[str] = set()
     blocks += [_block("allow", entry, names, _allow_pairs(entry), taken) for entry, names in grouped(policy.allow_exact.items())]
     patterns = ((f"{prefix}*", entry) for prefix, entry in policy.opaque_prefix.items())
     blocks += [_block("opaque", entry, names, _opaque_pairs(entry), taken) for entry, names in grouped([*policy.opaque_exact.items(), *patterns])]
     blocks += [_block("deny", entry, names, _deny_pairs(entry), taken) for entry, names in grouped(denials(policy))]
+    blocks += ["\n".join([f"[[raise]]  # {entry.policy}", *pairs(_raise_pairs(entry))]) for entry in policy.raises]
+    blocks += ["\n".join([f"[[waive]]  # {entry.policy}", *pairs(_waive_pairs(entry))]) for entry in policy.waives]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -40,8 +47,7 @@ def grouped(items: Iterable[tuple[str, _Entry]]) -> list[tuple[_Entry, list[str]
 
 def denials(policy: Policy) -> list[tuple[str, Deny]]:
     """Names and patterns of the denials, without the `name.` that each exact denial brings with it."""
-    hanging = {f"{name}." for name in policy.deny_exact}
-    patterns = [(f"{prefix}*", entry) for prefix, entry in policy.deny_prefix.items() if prefix not in hanging]
+    patterns = [(f"{prefix}*", entry) for prefix, entry in policy.deny_prefix.items() if policy.deny_exact.get(prefix[:-1]) != entry]
     return [*policy.deny_exact.items(), *patterns]
 
 
@@ -55,7 +61,33 @@ def _head(policy: Policy) -> list[tuple[str, str]]:
         ("mode", quoted(policy.mode)),
         ("default", '"deny"'),
         ("formats", strings(policy.formats)),
+        *_date("expires", policy.expires),
     ]
+
+
+def _date(key: str, date: datetime.date | None) -> list[tuple[str, str]]:
+    return [(key, date.isoformat())] if date is not None else []
+
+
+def _provenance_pairs(required: Provenance) -> list[tuple[str, str]]:
+    found = [("require", quoted(required.require))]
+    if required.digests is not None:
+        found.append(("digests", strings(sorted(required.digests))))
+    for key, text in (("key", required.signer.key), ("identity", required.signer.identity), ("issuer", required.signer.issuer)) if required.signer else ():
+        found += [(key, quoted(text))] if text is not None else []
+    return found
+
+
+def _raise_pairs(entry: Raise) -> list[tuple[str, str]]:
+    return [("limit", quoted(entry.limit.replace("_", "-"))), ("to", number(entry.value)), *_accounted(entry)]
+
+
+def _waive_pairs(entry: Waive) -> list[tuple[str, str]]:
+    return [("rule", quoted(entry.rule)), ("sha256", quoted(entry.sha256)), *_accounted(entry)]
+
+
+def _accounted(entry: Raise | Waive) -> list[tuple[str, str]]:
+    return [("reason", quoted(entry.reason)), ("owner", quoted(entry.owner)), ("expires", entry.expires.isoformat())]
 
 
 def _block(kind: str, entry: Allow | Opaque | Deny, names: list[str], keys: list[tuple[str, str]], taken: set[str]) -> str:
@@ -72,8 +104,13 @@ def _allow_pairs(entry: Allow) -> list[tuple[str, str]]:
 
 def _opaque_pairs(entry: Allow | Opaque) -> list[tuple[str, str]]:
     evidence = [("evidence", strings(entry.evidence))] if entry.evidence else []
-    return [("capability", quoted(entry.capability)), ("reason", quoted(entry.reason)), *evidence]
+    return [("capability", quoted(entry.capability)), ("reason", quoted(entry.reason)), *evidence, *_review(entry), *_date("expires", entry.expires)]
 
 
 def _deny_pairs(entry: Deny) -> list[tuple[str, str]]:
-    return [("capability", quoted(entry.capability)), ("reason", quoted(entry.reason))]
+    return [("capability", quoted(entry.capability)), ("reason", quoted(entry.reason)), *_review(entry)]
+
+
+def _review(entry: Allow | Opaque | Deny) -> list[tuple[str, str]]:
+    by = [("reviewed-by", quoted(entry.reviewed_by))] if entry.reviewed_by is not None else []
+    return [*by, *_date("reviewed-on", entry.reviewed_on)]

@@ -25,6 +25,7 @@ def test_a_resolved_form_decides_alike(name: str, tmp_path: Path) -> None:
     again = reread(policy, tmp_path)
     assert diff(policy, again).is_empty
     assert again.parents == ()
+    assert again.sha256 == policy.sha256
     assert (again.name, again.version, again.mode, again.limits) == (policy.name, policy.version, policy.mode, policy.limits)
     for table in ("allow_exact", "opaque_exact", "opaque_prefix", "deny_exact", "deny_prefix"):
         assert vars_of(policy, table) == vars_of(again, table)

@@ -147,6 +147,39 @@ def record_state(state: Any, kinds: Kinds) -> str | None:
     return None if type(state) is tuple else attributes_state(state, kinds)
 
 
+CONFIG = "config"  # the kind of what `rebuild.fold` makes a plain container of
+FOLDED_KEYS = ("_content", "_fields", "_val")  # omegaconf's containers, ml_collections' ConfigDict, omegaconf's leaves
+
+
+def config_dict_state(state: Any, kinds: Kinds) -> str | None:
+    """Options of a dict subclass (yacs, box), the subclass itself (addict), or None. The items say all; this is looked at and left out."""
+    if state is None or (type(state) is dict and all(type(key) is str for key in state)):
+        return None
+    if type(state) in NODE_TYPES and kinds.kind(state) == CONFIG:
+        return None
+    return "the state of a configuration dict is a dict of options"
+
+
+def config_pairs(args: tuple[Any, ...], kinds: Kinds) -> str | None:
+    """`(key, value)` pairs, which addict repeats as items, or one dict."""
+    if all(type(pair) is tuple and len(pair) == 2 for pair in args) or (len(args) == 1 and type(args[0]) is dict):
+        return None
+    return "a configuration dict takes pairs of key and value, or one dict"
+
+
+def config_state(state: Any, kinds: Kinds) -> str | None:
+    """A dict with one of `FOLDED_KEYS`: a plain container, or what is none; never another such object, so that one step leads to the value."""
+    if type(state) is not dict or not all(type(key) is str for key in state):
+        return "the state of a configuration is a dict with text keys"
+    held = [key for key in FOLDED_KEYS if key in state]
+    if len(held) != 1:
+        return f"the state of a configuration holds one of {', '.join(FOLDED_KEYS)}"
+    value = state[held[0]]
+    if type(value) in NODE_TYPES and kinds.kind(value) == CONFIG:
+        return "the value of a configuration is another one"
+    return None
+
+
 JOBLIB_KEYS = frozenset({"subclass", "shape", "order", "dtype", "allow_mmap"})
 JOBLIB_CLASSES = frozenset({"numpy.ndarray", "numpy.matrix", "numpy.matrixlib.defmatrix.matrix"})  # not memmap: calling that one writes files
 JOBLIB_ALIGNMENT = 16  # bytes; joblib/numpy_pickle.py, NUMPY_ARRAY_ALIGNMENT_BYTES
@@ -394,6 +427,10 @@ CONTRACTS: dict[str, Contract] = {
         # data classes of known libraries, kept as inert records
         _contract("record", "record", "call new build reference", "()", "int", state=record_state),
         _contract("tuple-record", "record", "call new reference", "any any", "any any any"),  # a NamedTuple is made of its fields
+        # configurations of known libraries: plain dicts, lists and values of what they hold (`rebuild.fold`)
+        _contract("config-dict", CONFIG, _VALUE + " build", "dict", "tuple*", check=config_pairs, state=config_dict_state, items=_SET),
+        _contract("config-list", CONFIG, _VALUE + " build", "()", state=config_dict_state, items=frozenset({"append"})),
+        _contract("config-value", CONFIG, _VALUE + " build", "()", state=config_state),
         # functions that return what they are given
         _contract("identity", "value", "call", "list|tuple str?", "any str?"),
         # inert records

@@ -19,7 +19,7 @@ from safeload.machine.nodes import NODE_TYPES, Call
 from safeload.policy.contracts import Contract
 
 UNHASHABLE_KINDS = frozenset(
-    {"ordered-dict", "counter", "default-dict", "attribute-dict", "deque", "set", "bytearray", "namespace", "ndarray", "tensor", "parameter", "slice"}
+    {"ordered-dict", "counter", "default-dict", "attribute-dict", "deque", "set", "bytearray", "namespace", "ndarray", "tensor", "parameter", "slice", "config"}
 )
 
 

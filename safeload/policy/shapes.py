@@ -3,7 +3,7 @@
 Turns text like `"storage"`, `"int"`, `"bool?"`, `"shape|none"`, `"global:numpy.ndarray|numpy.matrix"` into predicates over inert values. Nothing is
 resolved: a node is known only by the kind that the vetting gave it (`Kinds`).
 
-    shape   := alternatives [ "?" ]            "?": the argument may be missing; only optional ones may follow
+    shape   := alternatives [ "?" | "*" ]      "?": the argument may be missing; only optional ones may follow. "*": any number of such arguments, last
     alternatives := word { "|" word }  |  "global:" name { "|" name }
 """
 
@@ -150,15 +150,16 @@ class Signature(msgspec.Struct, frozen=True):
     shapes: tuple[Shape, ...]
     required: int
     predicates: tuple[Predicate, ...]
+    rest: Predicate | None = None  # of every further argument; None: there is none
 
     def accepts(self, args: tuple[Any, ...], kinds: Kinds) -> bool:
         """Do these arguments have this shape?"""
-        if not self.required <= len(args) <= len(self.predicates):
+        if len(args) < self.required or (len(args) > len(self.predicates) and self.rest is None):
             return False
         for value, accepts in zip(args, self.predicates):  # noqa: B905 - optional arguments may be missing, so the lengths differ
             if not accepts(value, kinds):
                 return False
-        return True
+        return self.rest is None or all(self.rest(value, kinds) for value in args[len(self.predicates) :])
 
     def __str__(self) -> str:
         return "(" + ", ".join(shape.text for shape in self.shapes) + ")"
@@ -166,6 +167,9 @@ class Signature(msgspec.Struct, frozen=True):
 
 def parse_signature(texts: tuple[str, ...]) -> Signature:
     """A signature from its words. Raises `ValueError` where a required argument follows an optional one."""
+    if texts and texts[-1].endswith("*"):
+        rest, head = parse_shape(texts[-1][:-1]), parse_signature(texts[:-1])
+        return Signature((*head.shapes, Shape(texts[-1], rest.accepts, optional=True)), head.required, head.predicates, rest.accepts)
     shapes = tuple(parse_shape(text) for text in texts)
     required = sum(not shape.optional for shape in shapes)
     if any(shape.optional for shape in shapes[:required]):

@@ -268,6 +268,9 @@ BUILDERS: dict[str, Builder] = {
     "numpy-array-frombuffer": _proved,
     "record": opaque,
     "tuple-record": opaque,
+    "config-dict": opaque,  # folded when the log is over
+    "config-list": opaque,
+    "config-value": opaque,
     "identity": lambda replay, call: replay.value(call.args[0], call),
     "opaque-attribute": _opaque_attribute,
     "opaque": opaque,

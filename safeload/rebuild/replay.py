@@ -21,6 +21,7 @@ from safeload.placement.place import Placed
 from safeload.policy.aliases import canonical
 from safeload.rebuild import views
 from safeload.rebuild.builders import BUILDERS, from_record, name
+from safeload.rebuild.fold import FOLDED, fold
 from safeload.rebuild.numpy_dtypes import array_dtype, numpy_dtype
 from safeload.rebuild.resolve import HashGuard, Resolver, resolve
 from safeload.rebuild.storages import value_view
@@ -88,8 +89,16 @@ class Replay:
     def finish(self) -> Any:
         """Step 2: the value. Afterwards nothing here refers to itself, so the map under the arrays goes with the last of them, not at the next collection."""
         root = resolve(self.graph.root, self.value_of, self.guard)
+        if any(self.plan.vetted.constructors[node.index] in FOLDED for node in self.graph.globals.values()):
+            root = self._folded(root)
         self.tuples = Resolver(_spent, self.guard, {})
         return root
+
+    def _folded(self, root: Any) -> Any:
+        """The value with configurations as plain containers. What the root does not reach was not resolved, and is not looked at."""
+        constructors, values = self.plan.vetted.constructors, self.values
+        records = [(str(constructors[call.index]), values[call.index]) for call in self.graph.log if type(call) is Call and constructors[call.index] in FOLDED]
+        return fold(root, records, self.value_of, self.guard)
 
     # ---- what builders ask for ----------------------------------------------------------------------------------------------------------
 

@@ -69,10 +69,14 @@ class Resolver:
     def run(self, root: Any) -> Any:
         """Resolve everything that `root` reaches."""
         result = self.one(root)
+        self.drain()
+        return result
+
+    def drain(self) -> None:
+        """Resolve what was noted for later, and what that leads to."""
         while self.pending:
             container = self.pending.pop()
             FILL[type(container)](self, container)
-        return result
 
     def one(self, value: Any) -> Any:
         """One value in its final form; containers are noted for later."""

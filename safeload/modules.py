@@ -14,6 +14,7 @@ from safeload.values import OpaqueObject
 
 MAX_MODULE_DEPTH = 1_000  # nested modules on one path; a cycle of modules is longer than any real one
 MAX_MODULES = 100_000  # visits; modules that share their children double the names at each level
+OWN = frozenset({"_parameters", "_modules"})  # what every nn.Module has among its attributes
 SCRIPT_CLASSES = "__torch__."
 CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model", "ema", "net", "module")  # where training scripts put the weights, in this order
 TENSOR_TYPES = (SparseTensor, QuantizedTensor, NestedTensor, MetaTensor, SubclassTensor)
@@ -37,7 +38,15 @@ def state_dict(obj: Any) -> OrderedDict[str, Any]:
 
 def is_module(obj: Any) -> bool:
     """Does a record look like an `nn.Module`? By its state, not by its name; but TorchScript's have none of a module's own attributes."""
-    return isinstance(obj, OpaqueObject) and ({"_parameters", "_modules"} <= obj.attributes.keys() or _is_script(obj))
+    return isinstance(obj, OpaqueObject) and (_body(obj).keys() >= OWN or _is_script(obj))
+
+
+def _body(obj: OpaqueObject) -> dict[Any, Any]:
+    """The attributes of a module; of a torch.fx GraphModule those that its maker was given (torch/fx/graph_module.py, `reduce_graph_module`)."""
+    found = obj.attributes
+    if not found and obj.args and isinstance(obj.args[0], dict) and obj.args[0].keys() >= OWN:
+        return obj.args[0]
+    return found
 
 
 def _is_script(obj: Any) -> bool:
@@ -82,7 +91,7 @@ def _module(root: OpaqueObject) -> OrderedDict[str, Any]:
             raise TypeError(f"more than {MAX_MODULES:,} modules, counted once for each name that they have")
         if depth > MAX_MODULE_DEPTH:
             raise TypeError("the modules contain each other")
-        attributes = module.attributes
+        attributes = _body(module)
         if _is_script(module):
             out.update((f"{prefix}{name}", value) for name, value in attributes.items() if _is_tensor(value))
             stack.extend((f"{prefix}{name}.", child, depth + 1) for name, child in reversed(attributes.items()) if _is_script(child))

@@ -144,3 +144,13 @@ def test_pickles_without_torch_give_modules_too() -> None:
     data = pickle.dumps({"w": 1})
     with pytest.raises(TypeError):
         state_dict(safeload.load(data))
+
+
+def test_a_graph_module_has_its_weights_in_what_its_maker_was_given() -> None:
+    """torch.fx pickles `reduce_graph_module(body, import_block)`; the body is the module's own `__dict__`, and source text."""
+    weight = np.zeros((2, 2), np.float32)
+    child = module({"weight": weight})
+    body = {"_parameters": {}, "_buffers": {}, "_modules": {"fc": child}, "_code": "..."}
+    graph = OpaqueObject(OpaqueGlobal("torch.fx.graph_module", "reduce_graph_module"), (body, ""))
+    assert list(state_dict(graph)) == ["fc.weight"]
+    assert state_dict({"model": graph})["fc.weight"] is weight

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os.path
 
 SHIPPED: tuple[str, ...] = (
-    "known-danger", "weights-only", "checkpoint", "torch-modules", "omegaconf", "lightning", "transformers", "ultralytics", "pyannote", "nemo", "fairseq", "timm",
-    "torchvision", "torch-geometric", "coqui-tts", "openmmlab", "config-dicts", "deepspeed", "megatron", "numpy", "sklearn", "audit", "inspect",
+    "known-danger", "weights-only", "checkpoint", "torch-modules", "omegaconf", "lightning", "transformers", "ultralytics", "pyannote", "nemo", "fairseq",
+    "timm", "torchvision", "torch-geometric", "coqui-tts", "config-dicts", "openmmlab", "deepspeed", "megatron", "numpy", "sklearn", "audit", "inspect",
 )  # fmt: skip
 DEFAULT_POLICY = "checkpoint"
 

@@ -568,7 +568,8 @@ class _Judge:
         )
 
 
-BARE_OBJECTS = frozenset({"config-value", "record", "namespace", "uuid", "plain-object", "joblib-array"})  # classes whose base is object itself, so that `object.__new__(cls)` makes one
+# classes whose base is object itself, so that `object.__new__(cls)` makes one
+BARE_OBJECTS = frozenset({"config-value", "record", "namespace", "uuid", "plain-object", "joblib-array"})
 RECORDS_PER_CHECK = 1_024  # entries of the log between two looks at the clock
 _MUTABLE = frozenset({list, dict, set})
 _SIZED = frozenset({str, bytes, bytearray})

@@ -5,7 +5,9 @@ Entries may be renamed, split and moved between files; where that changes no dec
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import datetime
+import hashlib
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -71,24 +73,68 @@ def _permitted(policy: Policy) -> dict[str, Allow | Opaque]:
 
 
 def _meaning(entry: Allow | Opaque) -> str:
-    """What a name may be used for, in words: `call, new as ordered-dict (list)`, `record`."""
+    """What a name may be used for, in words: `call, new as ordered-dict (list)`, `inert record (unknown), until 2027-01-31`."""
+    until = f", until {entry.expires.isoformat()}" if entry.expires is not None else ""
     if isinstance(entry, Opaque):
-        return f"inert record ({entry.capability})"
+        return f"inert record ({entry.capability}){until}"
     args = f" ({' '.join(entry.args)})" if entry.args is not None else ""
-    return f"{', '.join(sorted(entry.uses))} as {entry.constructor}{args}"
+    return f"{', '.join(sorted(entry.uses))} as {entry.constructor}{args}{until}"
 
 
 def _capabilities(policy: Policy) -> set[str]:
     return {entry.capability for entry in _permitted(policy).values()}
 
 
+def _day(day: datetime.date | None) -> str:
+    return day.isoformat() if day is not None else "never"
+
+
 def _settings(before: Policy, after: Policy) -> Iterable[Change]:
-    for name, old, new in (("mode", before.mode, after.mode), ("formats", ", ".join(before.formats), ", ".join(after.formats))):
+    for name, old, new in (
+        ("mode", before.mode, after.mode),
+        ("formats", ", ".join(before.formats), ", ".join(after.formats)),
+        ("expires", _day(before.expires), _day(after.expires)),
+        ("provenance", _provenance(before), _provenance(after)),
+    ):
         if old != new:
             yield Change(name=name, before=old, after=new)
     limits = after.limits.as_dict()
     for name, value in before.limits.as_dict().items():
         if value != limits[name]:
             yield Change(name=f"limits.{name.replace('_', '-')}", before=f"{value:,}", after=f"{limits[name]:,}")
+    yield from _compared("rules.{}", before.rules, after.rules)
+    yield from _compared("raise {}", _raises(before), _raises(after))
+    yield from _compared("waive {}", _waives(before), _waives(after))
+
+
+def _compared(title: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterable[Change]:
+    """What differs between two tables of words; None where one of them lacks the key."""
+    for key in sorted({*before, *after}):
+        if before.get(key) != after.get(key):
+            yield Change(name=title.format(key), before=before.get(key), after=after.get(key))
+
+
+def _raises(policy: Policy) -> dict[str, str]:
+    return {entry.limit.replace("_", "-"): f"to {entry.value:,} until {entry.expires.isoformat()}" for entry in policy.raises}
+
+
+def _waives(policy: Policy) -> dict[str, str]:
+    return {f"{entry.rule} of {entry.sha256[:12]}...": f"until {entry.expires.isoformat()}" for entry in policy.waives}
+
+
+def _provenance(policy: Policy) -> str:
+    """In words, so that a change of the key or of a digest shows."""
+    required = policy.provenance
+    parts = []
+    if required.digests is not None:
+        parts.append(f"one of {len(required.digests):,} digests ({_short(sorted(required.digests))})")
+    if required.signer is not None:
+        signer = required.signer
+        parts.append(f"signed by {signer.identity} ({signer.issuer})" if signer.key is None else f"signed by a key ({_short([signer.key])})")
+    return " and ".join(parts) or "nothing"
+
+
+def _short(texts: list[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 
 

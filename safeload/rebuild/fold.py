@@ -1,7 +1,7 @@
 """Records of configuration classes become the plain containers that they hold, once the log has been replayed.
 
-omegaconf, ml_collections, addict, yacs and box wrap dicts, lists and values in classes of their own. Their faithful reading is the dict, the list
-or the value: what their own `to_container(resolve=False)`, `to_dict()` and the like give. Parents, flags and types are left out, and a text such as `${lr}` stays
+omegaconf, ml_collections, addict, yacs and box wrap dicts, lists and values in classes of their own. Their faithful reading is the dict, the list or the
+value: what their own `to_container(resolve=False)`, `to_dict()` and the like give. Parents, flags and types are left out, and a text such as `${lr}` stays
 the text that it is. A record that was never given its state stays a record.
 """
 

@@ -31,6 +31,8 @@ def head(policy: Policy, name: str, full: str, decision: Decision) -> str:
     if decision.entry is None:
         return f"{spelled}: denied, because no entry of policy {escape(policy.name)} lists it"
     verb = {"allowed": "permitted", "opaque": "kept as an inert record", "denied": "denied"}[decision.kind]
+    if decision.expired:
+        verb = "denied, because it has expired," if not isinstance(decision.entry, Deny) else verb
     origin = f" of policy {escape(decision.entry.policy)}"
     inherited = f", which {escape(policy.name)} extends" if decision.entry.policy != policy.name else ""
     return f'{spelled}: {verb} by entry "{escape(decision.entry.id)}"{origin}{inherited}'
@@ -53,6 +55,10 @@ def entry_lines(decision: Decision, width: int, indent: str = "  ") -> list[str]
     rows.append(("reason", entry.reason))
     if not isinstance(entry, Deny):
         rows += [("evidence", text) for text in entry.evidence]
+        if entry.expires is not None:
+            rows.append(("expires", f"{entry.expires.isoformat()}, the last day on which it holds (UTC)"))
+    if entry.reviewed_by is not None:
+        rows.append(("reviewed", f"by {entry.reviewed_by}{f' on {entry.reviewed_on.isoformat()}' if entry.reviewed_on is not None else ''}"))
     size = max(len(key) for key, _ in rows)
     lines: list[str] = []
     for key, text in rows:
@@ -62,7 +68,9 @@ def entry_lines(decision: Decision, width: int, indent: str = "  ") -> list[str]
 
 def place(entry: Allow | Opaque | Deny) -> str:
     """`policies/checkpoint.toml:12`, or the policy's name where it has no file."""
-    return f"policy {entry.policy}"
+    if entry.file is None:
+        return f"policy {entry.policy}"
+    return f"{entry.file}:{entry.line}" if entry.line is not None else entry.file
 
 
 def change_lines(policy: Policy, full: str, decision: Decision, width: int) -> list[str]:
@@ -71,6 +79,9 @@ def change_lines(policy: Policy, full: str, decision: Decision, width: int) -> l
         text = "To refuse it, in a policy that extends this one:"
         capability = "unknown" if decision.capability.startswith("data.") else decision.capability
         return [*wrap(text, width), "", *_indented(deny_stanza(full, capability))]
+    if decision.expired and decision.entry is not None:
+        text = f"A later date in that entry ({place(decision.entry)}) would permit it again; say there who looked at it anew."
+        return wrap(escape(text, MAX_TEXT), width)
     if isinstance(decision.entry, Deny):
         return wrap("No policy that extends this one can permit it: a denial is inherited and cannot be undone.", width)
     lines: list[str] = []

@@ -61,25 +61,25 @@ def stanza(report: Report) -> list[str]:
     return lines
 
 
-def how_to_use(report: Report, shown_path: str, literal: str) -> list[str]:
-    """The commands that go with the stanza, and the shipped policy that needs no file; the path as a word of a shell and as a Python literal."""
-    lines = [f"$ safeload scan --policy {SUGGESTED_FILE} {shown_path}"]
-    if inspect_may_help(report):
-        lines += [inspect_command(shown_path), f'>>> safeload.load({literal}, policy="inspect")']
-    return lines
+def scan_command(policy: str, shown_path: str) -> str:
+    """How to judge the file by another shipped policy."""
+    return f"$ safeload scan --policy {policy} {shown_path}"
 
 
-def inspect_command(shown_path: str) -> str:
-    """How to judge the file by the shipped policy that keeps every name which is not denied."""
-    return f"$ safeload scan --policy inspect {shown_path}"
+def helping_policy(report: Report) -> str | None:
+    """The first shipped policy that loads files and denies none of the names, if nothing but names, uses and arguments stands against the file.
 
-
-def inspect_may_help(report: Report) -> bool:
-    """Could policy `inspect` accept the file? It denies none of the names, and nothing but names, uses and arguments stands against the file."""
+    The policies of libraries come before `inspect`, which keeps every name that is not denied.
+    """
     if report.policy == "inspect" or not report.errors or not all(finding.rule in ABOUT_NAMES for finding in report.errors):
-        return False
-    inspect = load_policy("inspect")
-    return all(inspect.decide(canonical_name(use.global_name)).kind != "denied" for use in (*unlisted(report), *denied(report)))
+        return None
+    names = {canonical_name(use.global_name) for use in report.globals}
+    for name in SHIPPED:
+        policy = load_policy(name)
+        covered = policy.formats == ("*",) or report.format.partition("+")[0] in policy.formats
+        if name != report.policy and policy.mode == "enforce" and covered and all(policy.decide(each).kind != "denied" for each in names):
+            return name
+    return None
 
 
 def left_out(report: Report) -> str | None:

@@ -18,7 +18,7 @@ from safeload.policy.aliases import canonical_name
 from safeload.policy.resolve import load_policy
 from safeload.report.layout import DEFAULT_WIDTH, columns, cut, cut_middle, plural, wrap
 from safeload.report.snippets import Snippets
-from safeload.report.stanza import denied, how_to_use, inspect_command, inspect_may_help, left_out, stanza, unlisted
+from safeload.report.stanza import SUGGESTED_FILE, denied, helping_policy, left_out, scan_command, stanza, unlisted
 
 FULL_FINDINGS = 3  # findings shown with their listing, without --all
 TABLE_ROWS = 60  # names in one table, without --all
@@ -247,20 +247,22 @@ def _names(report: Report, shown: set[str | None], style: Style) -> list[str]:
 
 
 def _advice(report: Report, style: Style) -> list[str]:
-    """The stanza and how to use it, or why there is none."""
+    """The shipped policy that would do, the stanza and how to use it, or why there is none."""
     toml = stanza(report)
+    path, other = _argument(report.path, "FILE"), helping_policy(report)
+    out: list[str] = []
+    if other is not None:
+        literal = repr(report.path) if _argument(report.path, "") else '"FILE"'
+        what = "keeps every name that is not denied as an inert record" if other == "inspect" else "is made for such files"
+        intro = f"The shipped policy {other} {what}, and may accept the file:"
+        out += [*wrap(intro, style.width), "", f"    {scan_command(other, path)}", f'    >>> safeload.load({literal}, policy="{other}")', ""]
     if toml:
         kept = "these names as inert records" if len(unlisted(report)) > 1 else "this name as an inert record"
-        intro = f"If you know where the file comes from, a policy that keeps {kept}:"
-        literal = repr(report.path) if _argument(report.path, "") else '"FILE"'
-        commands = how_to_use(report, _argument(report.path, "FILE"), literal)
-        return [*wrap(intro, style.width), "", *(f"    {line}" if line else "" for line in toml), "", *(f"    {line}" for line in commands), ""]
+        intro = f"If you know where the file comes from, a policy of your own that keeps {kept}:"
+        out += [*wrap(intro, style.width), "", *(f"    {line}" if line else "" for line in toml), "", f"    {scan_command(SUGGESTED_FILE, path)}", ""]
+        return out
     reason = left_out(report)
-    out = [*wrap(reason, style.width), ""] if reason else []
-    if inspect_may_help(report):
-        command = f"    {inspect_command(_argument(report.path, 'FILE'))}"
-        out += [*wrap("The policy inspect keeps every name that is not denied as an inert record, and may accept the file:", style.width), "", command, ""]
-    return out
+    return [*wrap(reason, style.width), "", *out] if reason else out
 
 
 # ---- the verdict ------------------------------------------------------------------------------------------------------------------------

@@ -20,8 +20,7 @@ from safeload.policy.resolve import load_policy
 # policy -> the libraries whose files it is for; the corpus names the library that wrote each file
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "weights-only": ("peft", "ema-pytorch"),
-    "checkpoint": ("accelerate", "stable-baselines3"),
-    "torch-modules": (),
+    "checkpoint": ("accelerate", "stable-baselines3", "torch"),
     "omegaconf": ("omegaconf",),
     "lightning": ("lightning", "pytorch-lightning"),
     "transformers": ("transformers",),
@@ -31,7 +30,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "torch-geometric": ("torch_geometric",),
     "numpy": ("numpy", "joblib"),
     "sklearn": ("scikit-learn", "xgboost", "lightgbm", "scipy"),
+    "inspect": ("torch", "torchmetrics", "skorch", "stable-baselines3", "dill", "cloudpickle", "pandas"),
 }
+PARTIAL = frozenset({"checkpoint", "numpy", "inspect"})  # refuse some honest files by design: other classes, arrays of Python objects, code beside weights
 
 
 class Rate(NamedTuple):

@@ -13,6 +13,7 @@ POLICY_VERBS: dict[str, str] = {
     "diff": "What a second policy permits that the first does not, and the reverse.",
     "learn": "Draft a policy from files that you trust.",
     "unused": "Entries of a policy that none of some files needs.",
+    "expiring": "What of some policies ends soon.",
 }
 
 
@@ -53,6 +54,10 @@ class PolicyVerbs(click.Group):
             from safeload.cli.policy.unused import unused
 
             return unused
+        if cmd_name == "expiring":
+            from safeload.cli.policy.expiring import expiring
+
+            return expiring
         return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -109,15 +109,11 @@ def _inherited(name: str, parents: Sequence[Policy], own: int | None) -> list[Ra
     """What the raises of the parents come to: on every day the minimum of what the parents say, and of the child's own `[limits]`."""
     found = []
     for day in sorted({entry.expires for parent in parents for entry in parent.raises if entry.limit == name}):
-        said = []
-        for parent in parents:
-            holding = [entry for entry in parent.raises if entry.limit == name and entry.expires >= day]
-            if not holding:
-                break  # this parent does not raise it: neither does the child
-            said.append(max(holding, key=lambda entry: entry.value))
-        else:
-            lowest = min(said, key=lambda entry: (entry.value, entry.policy, entry.owner, entry.reason))
-            found.append(msgspec.structs.replace(lowest, value=lowest.value if own is None else min(lowest.value, own), expires=day))
+        holding = [[entry for entry in parent.raises if entry.limit == name and entry.expires >= day] for parent in parents]
+        said = [max([parent.limits.as_dict()[name], *(entry.value for entry in held)]) for parent, held in zip(parents, holding, strict=True)]
+        lowest = min(said if own is None else [*said, own])
+        quoted = min(chain.from_iterable(holding), key=lambda entry: (entry.value, entry.policy, entry.owner, entry.reason))
+        found.append(msgspec.structs.replace(quoted, value=lowest, expires=day))
     return found
 
 

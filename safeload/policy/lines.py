@@ -1,7 +1,7 @@
 """The text of a TOML file becomes the line of every key, table and array element in it: for messages, because `tomllib` keeps no places.
 
 Follows text that `tomllib` has accepted, token by token, and decides nothing: on other text it gives what it can see and never raises. Paths are those of
-messages: `allow[1].globals[0]`, `limits.opcodes`. Lines count from 1.
+messages: `allow[1].globals[0]`, `limits.opcodes`. Lines count from 1. Every piece of the grammar ends somewhere, so that the work is that of one pass.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+MAX_DEPTH = 16  # brackets within brackets; a policy has two
+
 _TOKEN = re.compile(
     r"""
       (?P<newline>\n)
     | (?P<skip>[ \t\r]+|\#[^\n]*)
-    | (?P<string>\"{3}(?:[^\\]|\\.)*?\"{3,5}|'{3}.*?'{3,5}|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')
+    | (?P<string>\"{3}(?:[^\\]|\\.)*?(?:\"{3,5}|\\?\Z)|'{3}.*?(?:'{3,5}|\Z)|"(?:[^"\\\n]|\\[^\n])*(?:"|\\?(?=\n)|\\?\Z)|'[^'\n]*'?)
     | (?P<mark>[\[\]{},=.])
     | (?P<word>[^\s\[\]{},=."'\#]+)
     """,
@@ -82,6 +84,8 @@ def positions(text: str) -> dict[str, int]:
                     parts.append(_bare(piece))
             elif piece in ("[", "{"):
                 found.setdefault(value or "", line)
+                if len(stack) == MAX_DEPTH:
+                    return found
                 stack.append(_Open(value or "", array=piece == "["))
             elif piece in ("]", "}"):
                 del stack[-1:]

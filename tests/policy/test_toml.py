@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from safeload.errors import PolicyFileError
+from safeload.findings import BY_CODE, GRADED, WAIVABLE
 from safeload.limits import Limits
+from safeload.policy.language import EXTENDS, PROVENANCE, TOP
 from safeload.policy.toml import MAX_POLICY_BYTES, Parent, check_policy, parse_policy, read_policy
 
 HEAD: dict[str, Any] = {
@@ -22,6 +24,10 @@ ALLOW: dict[str, Any] = {
 }  # fmt: skip
 OPAQUE: dict[str, Any] = {"id": "config", "globals": ["acme.*"], "capability": "data.config", "reason": "Our own."}
 DENY: dict[str, Any] = {"id": "process", "globals": ["os.*"], "capability": "process.exec", "reason": "Starts processes."}
+RAISE: dict[str, Any] = {"limit": "tensor-bytes", "to": 1 << 50, "reason": "One table.", "owner": "infra", "expires": "2026-12-31"}
+WAIVE: dict[str, Any] = {"rule": "SL124", "sha256": "0" * 64, "reason": "Frozen.", "owner": "security", "expires": "2027-06-30"}
+TODAY = datetime.date(2026, 11, 27)
+INNER_KEYS = sorted({*ALLOW, *RAISE, *WAIVE, *PROVENANCE, *EXTENDS, "args", "x", "SL123", "opcodes"})
 
 
 def policy(**changes: Any) -> dict[str, Any]:
@@ -251,6 +257,114 @@ def test_an_entry_that_is_no_table() -> None:
     assert the_problem(policy(allow=[ALLOW, 5])) == ("allow[1]", "expected a table, found a whole number")
 
 
+# ---- dates, levels, raises, waivers, provenance -----------------------------------------------------------------------------------------
+
+
+def test_dates_are_kept() -> None:
+    day = datetime.date(2027, 3, 31)
+    review = {"reviewed-by": "me", "reviewed-on": "2026-09-01"}
+    file = check_policy(policy(expires=day, allow=[{**ALLOW, **review, "expires": day}], opaque=[{**OPAQUE, "expires": "2027-03-31"}]), None, TODAY)
+    assert file.expires == file.allow[0].expires == file.opaque[0].expires == day
+    assert (file.allow[0].reviewed_by, file.allow[0].reviewed_on) == ("me", datetime.date(2026, 9, 1))
+
+
+def test_a_denial_does_not_expire() -> None:
+    path, message = the_problem(policy(deny=[{**DENY, "expires": "2027-01-01"}]))
+    assert path == "deny[0].expires"
+    assert message.startswith("a denial does not expire")
+
+
+def test_levels_that_can_be_set() -> None:
+    file = check_policy(policy(rules={"SL123": "error", "SL124": "note", "SL310": "warning", "SL110": "error"}), None)
+    assert file.rules == {"SL123": "error", "SL124": "note", "SL310": "warning"}  # an error that is one anyway says nothing
+
+
+@pytest.mark.parametrize("code", sorted(set(BY_CODE) - GRADED))
+def test_what_carries_a_law_is_always_an_error(code: str) -> None:
+    for level in ("note", "warning"):
+        path, message = the_problem(policy(rules={code: level}))
+        assert path == f"rules.{code}"
+        assert "is always an error" in message
+    assert check_policy(policy(rules={code: "error"}), None).rules == {}
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "word"),
+    [
+        ({"SL999": "error"}, "rules.SL999", "there is no such rule"),
+        ({"unreferenced-storage": "error"}, "rules.unreferenced-storage", "write SL123"),
+        ({"SL123": "fatal"}, "rules.SL123", "expected 'note' or 'warning' or 'error'"),
+        ({"SL123": True}, "rules.SL123", "found a boolean"),
+        (["SL123"], "rules", "expected a table"),
+    ],
+)
+def test_wrong_levels(rules: Any, path: str, word: str) -> None:
+    found, message = the_problem(policy(rules=rules))
+    assert found == path
+    assert word in message
+
+
+@pytest.mark.parametrize("key", [*RAISE])
+def test_a_raise_says_everything(key: str) -> None:
+    assert the_problem(policy(**{"raise": [{k: v for k, v in RAISE.items() if k != key}]})) == (f"raise[0].{key}", "missing")
+
+
+@pytest.mark.parametrize("key", [*WAIVE])
+def test_a_waiver_says_everything(key: str) -> None:
+    assert the_problem(policy(waive=[{k: v for k, v in WAIVE.items() if k != key}])) == (f"waive[0].{key}", "missing")
+
+
+@pytest.mark.parametrize("code", sorted(set(BY_CODE) - WAIVABLE))
+def test_what_was_not_read_or_may_not_be_built_is_not_waived(code: str) -> None:
+    path, message = the_problem(policy(waive=[{**WAIVE, "rule": code}]))
+    assert path == "waive[0].rule"
+    assert "cannot be waived" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "word"),
+    [
+        ({"raise": [{**RAISE, "limit": "tensor_bytes"}]}, "raise[0].limit", "did you mean 'tensor-bytes'?"),
+        ({"raise": [{**RAISE, "to": True}]}, "raise[0].to", "found a boolean"),
+        ({"raise": [{**RAISE, "expires": "soon"}]}, "raise[0].expires", "is not a date"),
+        ({"raise": RAISE}, "raise", "expected an array of tables ([[raise]])"),
+        ({"waive": [{**WAIVE, "rule": "SL000"}]}, "waive[0].rule", "there is no rule"),
+        ({"waive": [{**WAIVE, "sha256": "abc"}]}, "waive[0].sha256", "64 hexadecimal digits"),
+        ({"waive": [{**WAIVE, "expires": "2027-11-29"}]}, "waive[0].expires", "more than a year away; a waiver ends by 2027-11-28"),
+        ({"waive": [WAIVE, {**WAIVE, "owner": "b"}]}, "waive[1]", "is taken by waive[0]"),
+        ({"extends": [{"policy": "checkpoint", "sha256": 5}]}, "extends[0].sha256", "expected a string"),
+        ({"extends": [{"policy": "checkpoint", "pin": "x"}]}, "extends[0].pin", "unknown key"),
+        ({"extends": ["checkpoint", {"policy": "checkpoint"}]}, "extends[1]", "stands here twice"),
+        ({"formats": ["torch.zpi"]}, "formats[0]", "did you mean 'torch.zip'?"),
+        ({"formats": ["pickle", "*"]}, "formats[1]", "stands alone"),
+        ({"provenance": {}}, "provenance.require", "missing"),
+        ({"provenance": {"require": "nothing", "digests": ["a" * 64]}}, "provenance", "would never be looked at"),
+        ({"provenance": {"require": "sha256"}}, "provenance", "a list of digests is missing"),
+        ({"provenance": {"require": "sha256", "digests": []}}, "provenance.digests", "is empty"),
+        ({"provenance": {"require": "sha256", "digests": ["a" * 63]}}, "provenance.digests[0]", "is no sha256"),
+        ({"provenance": {"require": "sha256", "lock": "l", "key": "k"}}, "provenance.require", "only looked at where 'signature'"),
+        ({"provenance": {"require": "signature"}}, "provenance", "who signs is not said"),
+        ({"provenance": {"require": "signature", "identity": "a"}}, "provenance", "who signs is not said"),
+        ({"provenance": {"require": "signature", "key": "k", "issuer": "b"}}, "provenance", "only meaningful together"),
+        ({"provenance": {"require": "signature", "key": "k", "identity": "a", "issuer": "b"}}, "provenance", "who signs is not said"),
+        ({"provenance": "signature"}, "provenance", "expected a table"),
+    ],
+)  # fmt: skip
+def test_wrong_terms(changes: dict[str, Any], path: str, word: str) -> None:
+    with pytest.raises(PolicyFileError) as caught:
+        check_policy(policy(**changes), "acme.toml", TODAY)
+    ((found, message),) = caught.value.problems
+    assert found == path
+    assert word in message
+
+
+def test_the_year_of_a_waiver_counts_from_the_day_that_is_given() -> None:
+    waiver = {**WAIVE, "expires": "2027-11-28"}
+    assert check_policy(policy(waive=[waiver]), None, TODAY).waives[0].expires == datetime.date(2027, 11, 28)
+    with pytest.raises(PolicyFileError):
+        check_policy(policy(waive=[waiver]), None, TODAY - datetime.timedelta(days=1))
+
+
 # ---- repeats ----------------------------------------------------------------------------------------------------------------------------
 
 
@@ -271,6 +385,53 @@ def test_another_spelling_is_the_same_name() -> None:
     assert the_problem(policy(allow=[scalar, again]))[0] == "allow[1].globals[0]"
     both = {**scalar, "globals": scalar["globals"] + again["globals"]}
     assert check_policy(policy(allow=[both]), None).allow[0].globals == ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+
+
+# ---- lines ------------------------------------------------------------------------------------------------------------------------------
+
+TEXT = """\
+schema = 1
+name = "acme"
+version = "1"
+summary = \'\'\'
+[[allow]]
+\'\'\'
+owner = "o"
+mode = "enforce"
+default = "deny"
+
+[[deny]]
+id = "process"
+globals = [
+  "os.*",
+  "posix.*",
+]
+capability = "process.exec"
+reason = "r"
+
+[[opaque]]
+id = "ours"
+globals = ["acme.*"]
+capability = "unknown"
+reason = "r"
+"""
+
+
+def test_entries_know_their_file_and_line() -> None:
+    file = parse_policy(TEXT.encode(), "acme.toml")
+    assert [(entry.file, entry.line) for entry in (*file.deny, *file.opaque)] == [("acme.toml", 11), ("acme.toml", 20)]
+    assert parse_policy(TEXT.replace("\n", "\r\n").encode(), "acme.toml").opaque[0].line == 20
+    assert check_policy(policy(), None).deny[0].line is None
+
+
+def test_problems_know_their_line() -> None:
+    wrong = TEXT.replace('"posix.*"', '"posix*"').replace('id = "ours"\n', "").replace('mode = "enforce"', 'mode = "x"')
+    with pytest.raises(PolicyFileError) as caught:
+        parse_policy(wrong.encode(), "acme.toml")
+    assert list(zip((path for path, _ in caught.value.problems), caught.value.lines, strict=True)) == [
+        ("mode", 8), ("opaque[0].id", 20 - 0), ("deny[0].globals[1]", 15),
+    ]  # fmt: skip
+    assert str(caught.value).splitlines()[0].startswith("acme.toml:8: mode: expected")
 
 
 # ---- all at once, and from bytes --------------------------------------------------------------------------------------------------------
@@ -326,13 +487,13 @@ VALUES = st.recursive(
     | st.floats()
     | st.text("ab.*_-\u00e9\0", max_size=8)
     | st.sampled_from(["call", "tensor", "a.b", "a.*", "*", "data.x", "deny"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*ALLOW, "args", "expires", "x"]), inner, max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(INNER_KEYS), inner, max_size=6),
     max_leaves=12,
 )
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.dictionaries(st.sampled_from([*HEAD, "allow", "opaque", "deny", "limits", "extends", "formats", "rules", "nonsense"]), VALUES))
+@given(st.dictionaries(st.sampled_from([*TOP, "nonsense"]), VALUES))
 def test_any_document_gives_a_policy_or_the_one_error(changes: dict[str, Any]) -> None:
     try:
         check_policy({**policy(), **changes}, None)

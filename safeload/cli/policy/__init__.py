@@ -14,6 +14,7 @@ POLICY_VERBS: dict[str, str] = {
     "learn": "Draft a policy from files that you trust.",
     "unused": "Entries of a policy that none of some files needs.",
     "expiring": "What of some policies ends soon.",
+    "schema": "The JSON Schema of policy files, for editors.",
 }
 
 
@@ -58,6 +59,10 @@ class PolicyVerbs(click.Group):
             from safeload.cli.policy.expiring import expiring
 
             return expiring
+        if cmd_name == "schema":
+            from safeload.cli.policy.schema import schema
+
+            return schema
         return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

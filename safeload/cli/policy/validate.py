@@ -1,4 +1,4 @@
-"""`safeload policy validate`: policy files become "valid", or every problem of each, with its key path."""
+"""`safeload policy validate`: policy files become "valid", or every problem of each, with its line and key path."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def validate(files: tuple[str, ...]) -> int:
             policy = load_policy(file)
         except PolicyFileError as error:
             click.echo(f"{escape(error.file)}: {plural(len(error.problems), 'problem')}")
-            for path, message in error.problems:
-                click.echo(f"  {escape(path)}: {escape(message, 1_000)}" if path else f"  {escape(message, 1_000)}")
+            for (path, message), line in zip(error.problems, error.lines, strict=True):
+                click.echo("  " + ": ".join(filter(None, [f"line {line}" if line else "", escape(path), escape(message, 1_000)])))
             code = code or CHANGED
         except OSError as error:
             complain(f"{file}: {error.strerror or error}")

@@ -67,7 +67,7 @@ def test_nothing_of_a_shipped_policy_is_missed(name: str) -> None:
         if not last.endswith("]"):
             assert lines[line - 1].startswith((last, f"[{last}]")), path
         elif "." not in path:
-            assert lines[line - 1].startswith(f"[[{path.partition('[')[0]}]]") or path.startswith("extends"), path
+            assert lines[line - 1].startswith(f"[[{path.partition('[')[0]}]]") or path.startswith(("extends", "formats")), path
 
 
 PIECES = st.sampled_from(["a", "b.c", '"k"', "'", '"', '"""', "'''", "=", "[", "]", "[[", "]]", "{", "}", ",", "\n", "#", "\\", " ", "1", "\r\n", "é"])

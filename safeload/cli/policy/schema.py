@@ -11,8 +11,10 @@ from safeload.cli.common import EXIT_ACCEPTED
 def schema() -> int:
     """Print the JSON Schema of policy files.
 
-    Written from the table that `safeload policy validate` checks by. It shows what
+    Written from the table that `safeload policy validate` checks by. It knows what
     one value can show; `validate` knows the rest.
+
+    Exit codes: 0, always.
     """
     from safeload.policy.schema import json_schema
     from safeload.report.json_v1 import encode

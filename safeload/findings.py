@@ -176,6 +176,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     tensors: int = 0
     tensor_bytes: int = 0
     sha256: str | None = None  # of the whole file, where it was asked for
+    beside: tuple[tuple[str, str], ...] = ()  # (name, sha256) of the files beside it that were read with it, where it was asked for
     suppressed_findings: int = 0  # beyond limits.findings
 
     @property

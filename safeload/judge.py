@@ -13,6 +13,7 @@ all the same, so a payload in front of the damage is named. Steps 3 to 5 are tho
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import msgspec
@@ -174,6 +175,7 @@ def _report(judging: Judging) -> Report:
         tensors=judging.tensors,
         tensor_bytes=judging.tensor_bytes,
         sha256=_digest(judging),
+        beside=_beside(judging),
         suppressed_findings=judging.suppressed + len(findings) - len(kept),
     )
 
@@ -201,6 +203,17 @@ def _digest(judging: Judging) -> str | None:
         return judging.digest()
     except CheckpointError:
         return None  # the finding that says why is there already
+
+
+def _beside(judging: Judging) -> tuple[tuple[str, str], ...]:
+    """The digests of shards, by their name relative to the folder of the file."""
+    if not judging.options.digest:
+        return ()
+    folder = judging.file.folder or "."
+    try:
+        return tuple((os.path.relpath(source.name, folder).replace(os.sep, "/"), source.sha256()) for source in judging.file.kept)
+    except CheckpointError:
+        return ()  # as for the file itself
 
 
 def unread_report(path: str, policy: Policy, finding: Finding) -> Report:

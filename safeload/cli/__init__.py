@@ -20,6 +20,7 @@ VERBS: dict[str, str] = {
     "tree": "Show the structure of the value in a file.",
     "dis": "List the opcodes of a file's pickle, in words.",
     "explain": "Say of each name in a file which policy entry decides, and why.",
+    "lock": "Record files and their verdicts; scan --locked compares with that.",
     "policy": "Write, test, review and compare policies.",
 }
 
@@ -57,6 +58,10 @@ class Verbs(click.Group):
             from safeload.cli.policy import policy
 
             return policy
+        if cmd_name == "lock":
+            from safeload.cli.lock import lock
+
+            return lock
         return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -1,4 +1,4 @@
-"""What all verbs share: exit codes, complaints on stderr, the policy option, the width and the paint of a terminal.
+"""What all verbs share: exit codes, complaints on stderr, the policy and where it comes from, the width and the paint of a terminal.
 
 The one place that reads the environment (`SAFELOAD_POLICY`, by click; `NO_COLOR`; the terminal's width).
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import IO, Any, TypeVar
 
 import click
 
+from safeload.cli.config import ENVIRONMENT, Chosen, choose
 from safeload.errors import CheckpointError, PolicyFileError, PolicyRejected
 from safeload.escape import escape
 from safeload.findings import Report, Verdict
@@ -42,9 +44,8 @@ def policy_option(command: _Command) -> _Command:
         "--policy",
         "-p",
         metavar="NAME|FILE",
-        envvar="SAFELOAD_POLICY",
-        default="checkpoint",
-        show_default=True,
+        envvar=ENVIRONMENT,
+        show_default="the project's, else checkpoint",
         show_envvar=True,
         help="A shipped policy, or a TOML file.",
     )(command)
@@ -56,18 +57,38 @@ def encoding_option(command: _Command) -> _Command:
     return click.option("--encoding", metavar="CODEC", default="utf-8", show_default=True, help=text)(command)
 
 
+def project_policy(name: str | None, paths: Iterable[str]) -> Chosen:
+    """The policy to judge `paths` by: the one that is named, the project's (`cli.config`), or the default.
+
+    What is wrong with it becomes a complaint and exit 2.
+    """
+    from click.core import ParameterSource
+
+    context = click.get_current_context(silent=True)
+    from_environment = context is not None and context.get_parameter_source("policy") is ParameterSource.ENVIRONMENT
+    with _policy_complaints(name):
+        return choose(name, paths, from_environment=from_environment)
+
+
 def resolve_policy(name: str) -> Policy:
-    """The policy; what is wrong with it becomes a complaint and exit 2."""
+    """The policy of this name; what is wrong with it becomes a complaint and exit 2."""
     from safeload.policy.resolve import load_policy
 
-    try:
+    with _policy_complaints(name):
         return load_policy(name)
+
+
+@contextmanager
+def _policy_complaints(name: str | None) -> Iterator[None]:
+    try:
+        yield
     except PolicyFileError as error:
         for line in str(error).splitlines():
             complain(line)
+        raise click.exceptions.Exit(EXIT_NO_VERDICT) from None
     except OSError as error:
-        complain(f"policy {name}: {error.strerror or error}")
-    raise click.exceptions.Exit(EXIT_NO_VERDICT)
+        complain(f"policy {name or error.filename}: {error.strerror or error}")
+        raise click.exceptions.Exit(EXIT_NO_VERDICT) from None
 
 
 def check_encoding(encoding: str) -> None:

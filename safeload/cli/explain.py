@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from safeload.cli.common import check_encoding, complain, encoding_option, exit_of, policy_option, refuse, resolve_policy, stdin_or_path, terminal_width
+from safeload.cli.common import check_encoding, complain, encoding_option, exit_of, policy_option, project_policy, refuse, stdin_or_path, terminal_width
 from safeload.errors import CheckpointError
 from safeload.escape import escape
 from safeload.judge import Reading
@@ -26,7 +26,7 @@ MAX_STREAMS = 8  # streams of one file that are handed to fickling
 @click.option("--decompile", is_flag=True, help="Add fickling's rendering as Python, and its verdict: a second opinion.")
 @click.option("--format", "-f", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @encoding_option
-def explain(file: str, policy: str, only: tuple[str, ...], show_all: bool, decompile: bool, format_: str, encoding: str) -> int:
+def explain(file: str, policy: str | None, only: tuple[str, ...], show_all: bool, decompile: bool, format_: str, encoding: str) -> int:
     """Say of each name in a file which policy entry decides, and why.
 
     Refused names come first, with the lines of the stream that lead to them and the
@@ -37,7 +37,7 @@ def explain(file: str, policy: str, only: tuple[str, ...], show_all: bool, decom
     check_encoding(encoding)
     from safeload.api import read
 
-    resolved = resolve_policy(policy)
+    resolved = project_policy(policy, [file]).policy
     try:
         reading = read(stdin_or_path(file), policy=resolved, encoding=encoding)
     except (CheckpointError, OSError) as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from safeload.cli.common import check_encoding, encoding_option, policy_option, refuse, resolve_policy, stdin_or_path, terminal_width
+from safeload.cli.common import check_encoding, encoding_option, policy_option, project_policy, refuse, stdin_or_path, terminal_width
 from safeload.errors import CheckpointError
 from safeload.escape import escape
 from safeload.report.layout import DEFAULT_WIDTH, MIN_WIDTH, columns, cut, cut_middle, plural
@@ -31,13 +31,13 @@ MIN_NAME = 16  # characters that a name keeps, however narrow the terminal
 @policy_option
 @encoding_option
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with strides, offsets and places in the file.")
-def tensors(file: str, policy: str, encoding: str, as_json: bool) -> int:
+def tensors(file: str, policy: str | None, encoding: str, as_json: bool) -> int:
     """List the tensors of a checkpoint, without reading their bytes.
 
     A tensor that shares its storage shows how many tensors do.
     """
     check_encoding(encoding)
-    resolved = resolve_policy(policy)
+    resolved = project_policy(policy, [file]).policy
     from safeload import api
 
     try:

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from safeload.cli.common import check_encoding, encoding_option, policy_option, refuse, resolve_policy, stdin_or_path, terminal_width
+from safeload.cli.common import check_encoding, encoding_option, policy_option, project_policy, refuse, stdin_or_path, terminal_width
 from safeload.errors import CheckpointError
 from safeload.escape import escape, quoted
 from safeload.report.layout import DEFAULT_WIDTH, cut, plural
@@ -49,10 +49,10 @@ class _Text:
 @encoding_option
 @click.option("--depth", type=click.IntRange(1, MAX_DEPTH), default=4, show_default=True, help="Levels shown.")
 @click.option("--width", type=click.IntRange(1), default=20, show_default=True, help="Entries shown of one container.")
-def tree(file: str, policy: str, encoding: str, depth: int, width: int) -> int:
+def tree(file: str, policy: str | None, encoding: str, depth: int, width: int) -> int:
     """Show the structure of the value in a checkpoint."""
     check_encoding(encoding)
-    resolved = resolve_policy(policy)
+    resolved = project_policy(policy, [file]).policy
     from safeload import api
 
     try:

@@ -20,8 +20,10 @@ VERDICTS = ("accepted", "rejected", "inconclusive")
 _BEYOND_ASCII = re.compile("[^\x00-\x7e]")
 
 
-def render(reports: Iterable[Report], *, policy: dict[str, Any] | None = None, nothing: Iterable[str] = ()) -> str:
-    """The document, indented by two, with a newline at its end.
+def render(
+    reports: Iterable[Report], *, policy: dict[str, Any] | None = None, nothing: Iterable[str] = (), compared: dict[str, Any] | None = None
+) -> str:
+    """The document, indented by two, with a newline at its end. `locked` is in it where there was a lock file to compare with (`compared`).
 
     `policy` is needed where `reports` may be empty (`policy_of`); `nothing` are the paths that held no file, in the order they were given.
     """
@@ -34,6 +36,7 @@ def render(reports: Iterable[Report], *, policy: dict[str, Any] | None = None, n
         "policy": policy,
         "results": results,
         "nothing": empty,
+        **({"locked": compared} if compared is not None else {}),
         "summary": {**{verdict: found.count(verdict) for verdict in VERDICTS}, "nothing": len(empty), "files": len(results)},
     }
     return encode(document)
@@ -43,6 +46,14 @@ def encode(document: Any) -> str:
     """Any document of plain values, in the form that the module's first lines promise."""
     text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode("utf-8")
     return _BEYOND_ASCII.sub(_escaped, text) + "\n"
+
+
+def compared(file: str, differences: Iterable[tuple[str | None, str, str]]) -> dict[str, Any]:
+    """What `scan --locked` found: (path, what, message) of each difference."""
+    return {
+        "file": clean(file),
+        "differences": [{"path": clean(path), "what": what, "message": clean(message)} for path, what, message in differences],
+    }
 
 
 def policy_of(*, name: str, version: str, sha256: str, file: str | None) -> dict[str, Any]:
@@ -55,6 +66,7 @@ def result(report: Report) -> dict[str, Any]:
     return {
         "path": clean(report.path),
         "sha256": report.sha256,
+        "beside": [{"name": clean(name), "sha256": digest} for name, digest in report.beside],
         "format": report.format,
         "verdict": report.verdict,
         "has_opaque": report.has_opaque,

@@ -6,6 +6,7 @@ full, all names in one table. Decides nothing.
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Callable
 from shlex import quote
 
@@ -16,6 +17,7 @@ from safeload.findings import BY_CODE, Finding, Report
 from safeload.machine.listing import Line
 from safeload.policy.aliases import canonical_name
 from safeload.policy.resolve import load_policy
+from safeload.policy.shipped import SHIPPED, shipped_path
 from safeload.report.layout import DEFAULT_WIDTH, columns, cut, cut_middle, plural, wrap
 from safeload.report.snippets import Snippets
 from safeload.report.stanza import SUGGESTED_FILE, denied, helping_policy, left_out, scan_command, stanza, unlisted
@@ -269,14 +271,12 @@ def _advice(report: Report, style: Style) -> list[str]:
 
 
 def verdict_lines(report: Report, style: Style) -> list[str]:
-    """The last line or two: verdict, counts, bytes, policy."""
+    """The last line or two: verdict, counts, bytes."""
     verdict = report.verdict
     subject = f"{verdict}: {_path(report.path)}" if style.named else verdict
     errors = len(report.errors) + report.suppressed_findings
     first = f"{plural(report.tensors, 'tensor')}, {plural(report.tensor_bytes, 'byte')}" if verdict == "accepted" else plural(errors, "error")
     parts = [f"{subject}: {first}", f"{report.bytes_accounted:,} of {report.bytes_total:,} bytes accounted for"]
-    if not style.named:
-        parts.append(policy_text(report))
     clauses = "; " if all(len(part) < style.width - 5 for part in parts) else " "
     lines = wrap("; ".join(parts), style.width, rest="    ", by=clauses)
     lines[0] = style.paint(verdict, verdict) + lines[0][len(verdict) :]
@@ -285,6 +285,17 @@ def verdict_lines(report: Report, style: Style) -> list[str]:
         text = f"{plural(count, 'name')} kept as inert records: accepted holds for safeload.load alone, another loader would import them"
         lines += wrap(text, style.width, first="    ", rest="    ")
     return lines
+
+
+def head_lines(report: Report, chosen_by: str | None, mode: str, width: int) -> list[str]:
+    """The first line of a report: the policy, its file, its digest, and what chose it where that was not the caller."""
+    shipped = report.policy_file is None or (report.policy in SHIPPED and os.path.realpath(report.policy_file) == os.path.realpath(shipped_path(report.policy)))
+    parts = [policy_text(report), "shipped with safeload" if shipped else _path(os.path.relpath(report.policy_file or ""))]
+    if chosen_by is not None:
+        parts.append(f"chosen by {_path(os.path.relpath(chosen_by) if os.path.isabs(chosen_by) else chosen_by)}")
+    if mode == "audit":
+        parts.append("mode audit: the exit code is 0 whatever the verdict")
+    return wrap(", ".join(parts), width, rest="    ")
 
 
 def policy_text(report: Report) -> str:

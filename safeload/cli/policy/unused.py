@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from safeload.cli.common import EXIT_NO_VERDICT, complain, policy_option, resolve_policy
+from safeload.cli.common import EXIT_NO_VERDICT, complain, policy_option, project_policy
 from safeload.cli.policy.common import CHANGED, emit_json, paragraph, reports, say
 from safeload.escape import escape
 from safeload.report.layout import plural
@@ -15,14 +15,14 @@ from safeload.report.layout import plural
 @policy_option
 @click.option("--inherited", is_flag=True, help="Entries of the parents too.")
 @click.option("--format", "-f", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def unused(paths: tuple[str, ...], policy: str, inherited: bool, format_: str) -> int:
+def unused(paths: tuple[str, ...], policy: str | None, inherited: bool, format_: str) -> int:
     """What of a policy none of these files needs: candidates for removal.
 
     Exit codes: 0 everything is needed, 1 something is not, 2 no file could be read.
     """
     from safeload.policytools.usage import unused as idle
 
-    found = resolve_policy(policy)
+    found = project_policy(policy, paths).policy
     seen = list(reports(paths, found))
     if not seen:
         complain("no file could be read")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
+from itertools import chain, count
 from typing import TypeVar
 
 from safeload.limits import DEFAULT_LIMITS
@@ -39,10 +40,10 @@ def resolved_toml(policy: Policy) -> str:
 
 def grouped(items: Iterable[tuple[str, _Entry]]) -> list[tuple[_Entry, list[str]]]:
     """Names by the entry that lists them: entries in the order of their policy and id, names sorted."""
-    groups: dict[tuple[str, str], tuple[_Entry, list[str]]] = {}
+    groups: dict[_Entry, list[str]] = {}  # by the whole entry: policies of one name may have entries of one id
     for name, entry in items:
-        groups.setdefault((entry.policy, entry.id), (entry, []))[1].append(name)
-    return [(entry, sorted(names)) for _, (entry, names) in sorted(groups.items())]
+        groups.setdefault(entry, []).append(name)
+    return sorted(((entry, sorted(names)) for entry, names in groups.items()), key=lambda group: (group[0].policy, group[0].id, group[1]))
 
 
 def denials(policy: Policy) -> list[tuple[str, Deny]]:
@@ -92,7 +93,8 @@ def _accounted(entry: Raise | Waive) -> list[tuple[str, str]]:
 
 def _block(kind: str, entry: Allow | Opaque | Deny, names: list[str], keys: list[tuple[str, str]], taken: set[str]) -> str:
     """One `[[table]]`. An id belongs to one entry of a file; a second one of that id is called by its policy too."""
-    name = entry.id if entry.id not in taken else f"{entry.policy}.{entry.id}"
+    full = f"{entry.policy}.{entry.id}"
+    name = next(name for name in chain((entry.id, full), (f"{full}-{number}" for number in count(2))) if name not in taken)
     taken.add(name)
     return "\n".join([f"[[{kind}]]  # {entry.policy}", *pairs([("id", quoted(name)), ("globals", strings(names)), *keys])])
 

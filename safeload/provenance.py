@@ -1,12 +1,15 @@
 """Where a file comes from, as `[provenance]` of a policy asks: its digest is listed, or somebody the policy names has signed it. What does not hold is SL323.
 
-Signatures are those of the OpenSSF model signing format, checked by its own library (extra `signing`), which is imported only when a policy requires one. It
-reads the file a second time and the signature from `<file>.sig`; it decides nothing about the content, so no second reading of a stream or a container comes
-of that. A digest and a signature are of the bytes at the time of judging.
+Signatures are those of the OpenSSF model signing format, in `<file>.sig`, checked by its own library (extra `signing`), which is imported only when a policy
+requires one, and which may fetch Sigstore's root of trust for an identity. It reads the file again, so its word alone would be about other bytes than those
+that were judged, if the file changes in between (law 2). Therefore the digest that was signed is compared with that of the judged bytes, too, out of the same
+copy of the signature that the library has checked. A digest is of the bytes at the time of judging.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import tempfile
 from typing import Any
@@ -38,35 +41,53 @@ def check_provenance(judging: Judging) -> None:
 def _signature_problem(judging: Judging, signer: Signer) -> str | None:
     """Why the file does not count as signed, or None where it does."""
     path = judging.file.name
-    if judging.file.kept or not os.path.isfile(path) or os.path.getsize(path) != judging.file.size:
+    if judging.file.kept or not os.path.isfile(path):
         return "the policy requires a signature, and only one whole file, given by its path, can have one"
-    signature = f"{path}{SUFFIX}"
+    name = f"{os.path.basename(path)}{SUFFIX}"
     try:
-        size = os.path.getsize(signature)
+        with open(f"{path}{SUFFIX}", "rb") as stream:
+            bundle = stream.read(MAX_SIGNATURE_BYTES + 1)
     except OSError as error:
-        return f"the policy requires a signature, and {os.path.basename(signature)} cannot be read: {error.strerror or error}"
-    if size > MAX_SIGNATURE_BYTES:
-        return f"{os.path.basename(signature)} is {size:,} bytes long; a signature has at most {MAX_SIGNATURE_BYTES:,}"
+        return f"the policy requires a signature, and {name} cannot be read: {error.strerror or error}"
+    if len(bundle) > MAX_SIGNATURE_BYTES:
+        return f"{name} is longer than the {MAX_SIGNATURE_BYTES:,} bytes that a signature may have"
+    if _signed_digest(bundle) != judging.digest():
+        return f"{name} is no signature of these bytes: it does not hold their sha256, as model-signing writes it for a single file"
     try:
         from model_signing import verifying
-    except ImportError:
-        return INSTALL
-    return _verify(verifying, path, signature, signer)
+    except ImportError as error:
+        return f"{INSTALL} ({error})"
+    return _verify(verifying, os.path.realpath(path), bundle, signer)
 
 
-def _verify(verifying: Any, path: str, signature: str, signer: Signer) -> str | None:
+def _signed_digest(bundle: bytes) -> str | None:
+    """The sha256 of the one file that a bundle speaks of; None for a bundle that is none or speaks of something else. Nothing of it is believed yet."""
+    try:
+        statement = json.loads(base64.b64decode(json.loads(bundle)["dsseEnvelope"]["payload"], validate=True))
+        (resource,) = statement["predicate"]["resources"]
+        found = resource["digest"] if resource["algorithm"] == "sha256" else None
+    except (ValueError, LookupError, TypeError, RecursionError):  # not JSON, not base64, not UTF-8, or not of this shape
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _verify(verifying: Any, path: str, bundle: bytes, signer: Signer) -> str | None:
     """Ask the library. Whatever it raises over a signature from the outside means that there is no valid one (law 3)."""
     with tempfile.TemporaryDirectory() as folder:
         try:
+            signature = _written(os.path.join(folder, "model.sig"), bundle)
             config = verifying.Config()
             if signer.key is not None:
-                key = os.path.join(folder, "key.pem")
-                with open(key, "w", encoding="ascii") as stream:
-                    stream.write(signer.key)
-                config.use_elliptic_key_verifier(public_key=key)
+                config.use_elliptic_key_verifier(public_key=_written(os.path.join(folder, "key.pem"), signer.key.encode("ascii", "replace")))
             else:
                 config.use_sigstore_verifier(identity=signer.identity, oidc_issuer=signer.issuer)
             config.verify(path, signature)
         except Exception as error:  # noqa: BLE001 - the library's own and those of three others below it, none of which share a base
             return f"the signature does not hold: {type(error).__name__}: {error}"
     return None
+
+
+def _written(path: str, data: bytes) -> str:
+    with open(path, "wb") as stream:
+        stream.write(data)
+    return path

@@ -4,13 +4,15 @@ The laws, each a test:
 
 * deny is inherited, beats allow and opaque, and cannot be undone; an own entry that a denial covers is an error, because it could never match;
 * allow and opaque add up; a name that a parent lists cannot be listed again, so nobody loosens an entry by repeating it;
-* two parents may both list a name only with one meaning, and their order does not decide whose entry a report quotes.
+* two parents may both list a name only with one meaning, and their order does not decide whose entry a report quotes;
+* of two entries that two parents have for one name, the one that ends first stays.
 
 Names are keyed by their canonical spelling (`aliases`); patterns by their prefix, `package.` for `package.*` and `""` for `*`.
 """
 
 from __future__ import annotations
 
+import datetime
 from typing import TypeVar
 
 from safeload.policy.aliases import canonical_name
@@ -109,10 +111,15 @@ def _keep_all(table: dict[str, _Entry], other: dict[str, _Entry]) -> None:
 
 
 def _keep(table: dict[str, _Entry], name: str, entry: _Entry) -> None:
-    """Of two entries for one name, the one that comes first by policy and id."""
+    """Of two entries for one name, the one that ends first, because what has expired refuses; of those, the first by policy, id and what else reports show."""
     other = table.get(name)
-    if other is None or (entry.policy, entry.id) < (other.policy, other.id):
+    if other is None or _rank(entry) < _rank(other):
         table[name] = entry
+
+
+def _rank(entry: Allow | Opaque | Deny) -> tuple[datetime.date, str, str, str, str]:
+    ends = entry.expires if not isinstance(entry, Deny) else None
+    return (ends or datetime.date.max, entry.policy, entry.id, entry.capability, entry.reason)
 
 
 def _meaning(entry: Allow) -> tuple[object, ...]:

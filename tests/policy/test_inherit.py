@@ -215,3 +215,11 @@ def test_files_that_provenance_names(tmp_path: Path) -> None:
     assert problems(signed("key.pem")) == [("provenance.key", "'key.pem' is relative to no file; give an absolute path, or base=")]
     missing = document(extends=["checkpoint"], provenance={"require": "sha256", "lock": str(tmp_path / "no.lock")})
     assert problems(missing)[0][0] == "provenance.lock"
+
+
+def test_of_two_entries_for_one_name_the_one_that_ends_first_stays(tmp_path: Path) -> None:
+    one = write(tmp_path, "one", opaque=[{**opaque("a.b"), "expires": "2027-06-30"}])
+    two = write(tmp_path, "two", opaque=[{**opaque("a.b"), "expires": "2027-03-31"}])
+    three = write(tmp_path, "three", opaque=[opaque("a.b")])
+    for parents in ([one, two, three], [three, one, two], [two, three, one]):
+        assert policy_from_dict(document(extends=parents)).opaque_exact["a.b"].policy == "two"

@@ -144,6 +144,7 @@ class GlobalUse(msgspec.Struct, frozen=True, kw_only=True):
     capability: str
     count: int  # how often the stream mentions or calls it
     places: tuple[tuple[str, int], ...]  # (member, byte offset), the first few in file order
+    expired: bool = False  # denied because its entry, which would let it through, has expired
 
 
 class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -90,7 +90,8 @@ def test_an_expired_entry_refuses_also_where_a_wider_one_covers_the_name(wider: 
     assert loads(policy, OURS)
     report = safeload.scan(OURS, policy=policy.on(NEXT))
     assert [(finding.rule, finding.entry) for finding in report.errors] == [("SL321", "o"), ("SL321", "o")]
-    assert "entry 'o' of policy acme, which lists it, expired on 2026-11-27" in report.errors[0].message
+    assert "entry 'o' of policy acme let it through until 2026-11-27 and has expired" in report.errors[0].message
+    assert all(use.expired for use in report.globals)
     assert not policy.on(NEXT).keeps("acme.train.Config")
     assert policy.on(DAY).keeps("acme.train.Config")
 

@@ -524,7 +524,8 @@ class _Judge:
         verb = "is called" if calls else "is used as a storage type" if "storage-type" in self.uses[node] else "is named"
         rule = "SL321" if decision.expired else "SL301"
         if isinstance(decision.entry, Allow | Opaque) and decision.expired:
-            message = f"{name} {verb}, and entry {decision.entry.id!r} of policy {decision.entry.policy}, which lists it, expired on {decision.entry.expires}"
+            until = f"let it through until {decision.entry.expires} and has expired"
+            message = f"{name} {verb}, and entry {decision.entry.id!r} of policy {decision.entry.policy} {until}"
         elif decision.entry is not None:
             message = f"{name} {verb}, and policy {policy} denies it (entry {decision.entry.id!r}): {decision.entry.reason}"
         else:
@@ -544,6 +545,7 @@ class _Judge:
             capability=decision.capability,
             count=max(len(self.graph.mentions[node]), len(self.calls[node])),
             places=tuple((self.member or "", offset) for offset in offsets[:MAX_LISTED_PLACES]),
+            expired=decision.expired,
         )
 
     def _find(

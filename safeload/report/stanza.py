@@ -27,7 +27,7 @@ def unlisted(report: Report) -> tuple[GlobalUse, ...]:
 
 def denied(report: Report) -> tuple[GlobalUse, ...]:
     """Names that a `[[deny]]` entry covers, in file order."""
-    return tuple(use for use in report.globals if use.decision == "denied" and use.entry is not None)
+    return tuple(use for use in report.globals if use.decision == "denied" and use.entry is not None and not use.expired)
 
 
 def other_errors(report: Report) -> tuple[Finding, ...]:

@@ -41,7 +41,8 @@ def trace_lines(reading: Reading, width: int, *, only: tuple[str, ...] = (), sho
             continue
         lines += ["", f"{title}: {plural(len(uses), 'name')}"]
         lines += _grouped(reading, uses, width, show_all) if decision != "denied" else _all_refused(reading, uses, width, show_all)
-    others = [finding for finding in report.errors if finding.rule != "SL301" and not only]
+    named = {use.global_name for use in report.globals if use.expired}  # shown with their names, as those of SL301
+    others = [finding for finding in report.errors if finding.rule != "SL301" and finding.global_name not in named and not only]
     if others:
         title = "why there is no verdict" if report.verdict == "inconclusive" else "what no entry for a name would change"
         lines += ["", f"{title}: {plural(len(others), 'finding')}"]
@@ -123,7 +124,7 @@ def _refused(reading: Reading, use: GlobalUse, width: int, *, full_advice: bool)
     lines = ["", *wrap(head(reading.policy, use.global_name, full, decision), width, first="  ", rest="      ")]
     lines += _used(use, width)
     lines += entry_lines(decision, width, indent="    ")
-    found = next((finding for finding in reading.report.errors if finding.global_name == use.global_name and finding.rule == "SL301"), None)
+    found = next((finding for finding in reading.report.errors if finding.global_name == use.global_name and finding.rule in ("SL301", "SL321")), None)
     if found is not None:
         lines += ["", *_listing(reading, found, width)]
     if not full_advice:

@@ -224,3 +224,14 @@ def test_nothing_that_is_graded_or_waived_says_that_a_file_was_not_read() -> Non
     assert GRADED <= WAIVABLE
     assert not {rule for rule in WAIVABLE if rule.startswith(("SL0", "SL2", "SL4", "SL9"))}
     assert not {rule for rule in WAIVABLE if rule.startswith("SL30")}
+
+
+def test_a_file_that_cannot_be_read_again_for_its_digest_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: object) -> str:
+        raise safeload.UnsupportedFormat("gone", rule="SL005")
+
+    monkeypatch.setattr("safeload.source.ByteSource.sha256", fail)
+    for policy in (made(waive=[waiver("SL122", odd_member())]), made(provenance={"require": "sha256", "digests": ["a" * 64]})):
+        report = safeload.scan(odd_member(), policy=policy.on(DAY))
+        assert report.verdict == "inconclusive"
+        assert "SL005" in {finding.rule for finding in report.errors}

@@ -87,7 +87,7 @@ def _policy_complaints(name: str | None) -> Iterator[None]:
             complain(line)
         raise click.exceptions.Exit(EXIT_NO_VERDICT) from None
     except OSError as error:
-        complain(f"policy {name or error.filename}: {error.strerror or error}")
+        complain(f"policy {name or error.filename or 'of the project'}: {error.strerror or error}")
         raise click.exceptions.Exit(EXIT_NO_VERDICT) from None
 
 

@@ -31,7 +31,7 @@ PROJECT_FILE = "pyproject.toml"
 ENVIRONMENT = "SAFELOAD_POLICY"
 MAX_CONFIG_BYTES = 4 << 20  # bytes of one configuration; the largest pyproject.toml known has 200 KiB
 MAX_FOLDERS = 64  # from the current folder upwards
-_KEYS = {"policy": Key(fields.text)}
+_KEYS = {"policy": Key(fields.path_text)}
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,11 +83,10 @@ def find_config(folder: str) -> tuple[str, str] | None:
 
 def _named(path: str) -> str | None:
     """The policy that a configuration names; None where there is no such file, or nothing of ours in it."""
-    try:
-        with open(path, "rb") as stream:
-            data = stream.read(MAX_CONFIG_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
+    if not os.path.isfile(path):  # a FIFO would be waited for
         return None
+    with open(path, "rb") as stream:
+        data = stream.read(MAX_CONFIG_BYTES + 1)
     own = os.path.basename(path) == OWN_FILE
     if not own and b"safeload" not in data:
         return None
@@ -119,11 +118,25 @@ def _refuse_judged(source: str, config: str, judged: list[str]) -> None:
 
 
 def lies_in(file: str, path: str) -> bool:
-    """Is `file` in the folder `path`, or beside the file `path`? By the names as they are given and by what links lead to."""
-    folder = path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path))
-    exact = not os.path.isdir(path)
-    for name in {os.path.abspath(file), os.path.realpath(file)}:
-        for place in {os.path.abspath(folder), os.path.realpath(folder), os.path.dirname(os.path.realpath(path)) if exact else os.path.realpath(folder)}:
-            if os.path.dirname(name) == place or (not exact and os.path.commonpath([name, place]) == place):
-                return True
+    """Is `file` somewhere below the folder `path`, or beside the file `path`? Folders are compared as the system knows them: no spelling and no link helps."""
+    walked = os.path.isdir(path)
+    folders = [path] if walked else [os.path.dirname(os.path.abspath(path)), os.path.dirname(os.path.realpath(path))]
+    judged = {identity for folder in folders if (identity := _identity(folder)) is not None}
+    for name in (os.path.abspath(file), os.path.realpath(file)):
+        at = os.path.dirname(name)
+        while _identity(at) not in judged:
+            above = os.path.dirname(at)
+            if not walked or above == at:
+                break
+            at = above
+        else:
+            return True
     return False
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

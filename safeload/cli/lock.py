@@ -41,12 +41,13 @@ def lock(paths: tuple[str, ...], policy: str | None, output: str, exclude: tuple
     chosen = project_policy(policy, paths)
     plan = Plan(chosen=chosen, encoding=encoding, verify=None, digest=True, show_all=False)
     folder, walked = os.path.dirname(os.path.abspath(output)), Walked()
-    reports = [
-        (locked_path(target.path, folder), read_report(target, plan))
-        for target in targets(paths, exclude, walked)
-        if os.path.abspath(target.path) != os.path.abspath(output)
-    ]
-    made = made_lock(chosen.policy, [locked_path(path, folder) for path in paths], exclude, [locked(report, path) for path, report in reports])
+    files, codes = [], []
+    for target in targets(paths, exclude, walked):
+        if os.path.abspath(target.path) != os.path.abspath(output):
+            report = read_report(target, plan)
+            files.append(locked(report, locked_path(target.path, folder)))
+            codes.append(exit_of(report))
+    made = made_lock(chosen.policy, [locked_path(path, folder) for path in paths], exclude, files)
     try:
         with open(output, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(render_lock(made))
@@ -55,4 +56,4 @@ def lock(paths: tuple[str, ...], policy: str | None, output: str, exclude: tuple
         return EXIT_NO_VERDICT
     policy_line = f"policy {escape(made.policy)} {escape(made.version)} (sha256 {made.policy_sha256[:SHA_DIGITS]}...)"
     click.echo(f"{escape(output)}: {plural(len(made.files), 'file')}, {policy_line}")
-    return worst([*(exit_of(report) for _, report in reports), *(EXIT_NOTHING for _ in walked.empty)])
+    return worst([*codes, *(EXIT_NOTHING for _ in walked.empty)])

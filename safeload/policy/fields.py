@@ -93,6 +93,15 @@ def text(value: Any, path: str, problems: Problems) -> str | None:
     return None
 
 
+def path_text(value: Any, path: str, problems: Problems) -> str | None:
+    """A string that the system can take for a path; whether there is a file is not looked at."""
+    found = text(value, path, problems)
+    if found is not None and ("\0" in found or (not found.isascii() and any(0xD800 <= ord(char) <= 0xDFFF for char in found))):
+        problems.append((path, f"{found!a:.80} is no path"))
+        return None
+    return found
+
+
 def identifier(value: Any, path: str, problems: Problems) -> str | None:
     """Letters, digits, `.`, `_` and `-`, beginning with a letter or digit: names of policies and entries stand in reports and on command lines."""
     found = text(value, path, problems)

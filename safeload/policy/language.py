@@ -31,7 +31,7 @@ def extends(value: Any, path: str, problems: Problems) -> tuple[tuple[str, str |
             parent = fields.table(item, where, EXTENDS, problems)
             name, pin = parent.get("policy"), parent.get("sha256")
         else:
-            name, pin = fields.text(item, where, problems), None
+            name, pin = fields.path_text(item, where, problems), None
         if name and any(name == other for other, _ in found):
             problems.append((where, f"{name!a:.80} stands here twice"))
         found.append((name or "", pin))
@@ -134,7 +134,8 @@ TOP: dict[str, Key] = {
     "formats": Key(
         fields.formats,
         _some({"enum": [*fields.FORMATS, fields.ANY_FORMAT]}),
-        "The formats that the policy covers, by content; a file of another one is rejected (SL322). No more than all parents cover. "
+        "The formats that the policy covers, by content; a file of another one is rejected (SL322), and so is one that holds such a file. "
+        "Compression does not matter. No more than all parents cover. "
         'Default: what all parents cover, without parents `["*"]`.',
         required=False,
     ),
@@ -239,7 +240,7 @@ ENTRIES: dict[str, dict[str, Key]] = {
 }
 
 EXTENDS: dict[str, Key] = {
-    "policy": Key(fields.text, _TEXT, "The name of a shipped policy, or a path ending in `.toml`."),
+    "policy": Key(fields.path_text, _TEXT, "The name of a shipped policy, or a path ending in `.toml`."),
     "sha256": Key(
         fields.sha256,
         _DIGEST,
@@ -256,8 +257,8 @@ PROVENANCE: dict[str, Key] = {
         "by who is named here. What does not hold is SL323.",
     ),
     "digests": Key(fields.digests, _some(_DIGEST), "The sha256 of the files that may pass.", required=False),
-    "lock": Key(fields.text, _TEXT, "The path of a lock file (`safeload lock`), relative to this file: its digests count too.", required=False),
-    "key": Key(fields.text, _TEXT, "The path of a public key in PEM, relative to this file, or the PEM itself.", required=False),
+    "lock": Key(fields.path_text, _TEXT, "The path of a lock file (`safeload lock`), relative to this file: its digests count too.", required=False),
+    "key": Key(fields.path_text, _TEXT, "The path of a public key in PEM, relative to this file, or the PEM itself.", required=False),
     "identity": Key(fields.text, _TEXT, "Whose Sigstore certificate must have signed, exactly.", required=False),
     "issuer": Key(fields.text, _TEXT, "Which OpenID Connect issuer must have vouched for the identity, exactly.", required=False),
 }

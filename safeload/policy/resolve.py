@@ -154,8 +154,6 @@ def _unless_cycle(name: str, file: str, path: str, chain: tuple[str, ...], today
         return _shipped(name) if name in SHIPPED else _from_file(file, chain, today)
     except OSError as error:
         problems.append((path, f"{name!a:.80} cannot be read: {error.strerror or error}"))
-    except ValueError:  # a NUL in the path
-        problems.append((path, f"{name!a:.80} is no path"))
     return None
 
 

@@ -290,12 +290,18 @@ def verdict_lines(report: Report, style: Style) -> list[str]:
 def head_lines(report: Report, chosen_by: str | None, mode: str, width: int) -> list[str]:
     """The first line of a report: the policy, its file, its digest, and what chose it where that was not the caller."""
     shipped = report.policy_file is None or (report.policy in SHIPPED and os.path.realpath(report.policy_file) == os.path.realpath(shipped_path(report.policy)))
-    parts = [policy_text(report), "shipped with safeload" if shipped else _path(os.path.relpath(report.policy_file or ""))]
+    parts = [policy_text(report), "shipped with safeload" if shipped else _path(_near(report.policy_file or ""))]
     if chosen_by is not None:
-        parts.append(f"chosen by {_path(os.path.relpath(chosen_by) if os.path.isabs(chosen_by) else chosen_by)}")
+        parts.append(f"chosen by {_path(_near(chosen_by))}")
     if mode == "audit":
         parts.append("mode audit: the exit code is 0 whatever the verdict")
     return wrap(", ".join(parts), width, rest="    ")
+
+
+def _near(path: str) -> str:
+    """A path below the current folder from there, any other as it is."""
+    here = os.path.join(os.getcwd(), "")
+    return path.removeprefix(here)
 
 
 def policy_text(report: Report) -> str:

@@ -214,3 +214,38 @@ def test_a_policy_can_require_what_is_locked(here: Path) -> None:
 def test_a_lock_that_is_none(here: Path) -> None:
     Path("safeload.lock").write_text("schema = 1\n")
     assert problems(required(lock=str(here / "safeload.lock")))[0][0] == "provenance.lock"
+
+
+# ---- what is left -----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_lock_that_cannot_be_written_or_has_nothing_to_lock(here: Path) -> None:
+    outcome = run("lock", "-o", "none/safeload.lock", "models")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "--output none/safeload.lock" in outcome.err
+    (here / "empty").mkdir()
+    assert run("lock", "empty").code == 3
+    assert read_lock("safeload.lock").files == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("file = 3", "file"),
+        ("[[file]]\npath = 'a'\n[[file]]\npath = 'a'\n", "file[1].path"),
+        ("[[file]]\npath = 'a'\nsha256 = 'x'\n", "file[0].sha256"),
+        ("[[file]]\nsize = -1\n", "file[0].size"),
+        ("more = 1", "more"),
+    ],
+)
+def test_every_problem_of_a_lock_file_has_its_path(text: str, path: str) -> None:
+    with pytest.raises(PolicyFileError) as caught:
+        parse_lock(text.encode(), "x.lock")
+    assert path in [found for found, _ in caught.value.problems]
+
+
+def test_a_file_without_end_is_no_lock(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("safeload.policy.lockfile.MAX_LOCK_BYTES", 10)
+    Path("safeload.lock").write_text("#" * 11)
+    with pytest.raises(PolicyFileError, match="larger than 10 bytes"):
+        read_lock("safeload.lock")

@@ -223,3 +223,16 @@ def test_of_two_entries_for_one_name_the_one_that_ends_first_stays(tmp_path: Pat
     three = write(tmp_path, "three", opaque=[opaque("a.b")])
     for parents in ([one, two, three], [three, one, two], [two, three, one]):
         assert policy_from_dict(document(extends=parents)).opaque_exact["a.b"].policy == "two"
+
+
+@pytest.mark.parametrize("name", ["/tmp/a\0.toml", "\0", "/tmp/\ud800.toml"])
+def test_a_path_that_is_none(name: str) -> None:
+    shown = f"{name!a} is no path"
+    assert problems(document(extends=[name])) == [("extends[0]", shown)]
+    assert problems(document(extends=[{"policy": name}])) == [("extends[0].policy", shown)]
+    assert problems(document(extends=["checkpoint"], provenance={"require": "sha256", "lock": name})) == [("provenance.lock", shown)]
+    assert problems(document(extends=["checkpoint"], provenance={"require": "signature", "key": name})) == [("provenance.key", shown)]
+
+
+def test_a_path_that_is_too_long() -> None:
+    assert problems(document(extends=["/" + "a" * 10_000 + ".toml"]))[0][0] == "extends[0]"

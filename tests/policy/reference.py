@@ -105,7 +105,8 @@ configuration; the first line says so.
 
 `safeload lock PATH... -o safeload.lock` records, for every file, its sha256 and those of the shards that are read with it, size, format, verdict and
 capabilities, and the digest of the policy. `safeload scan --locked safeload.lock` judges the same paths again and exits 1 on any difference, naming each:
-changed, missing and additional files, another policy. Paths in a lock are relative to its folder. A rejected file can be locked, and stays rejected.
+changed, missing and additional files, another policy. Paths in a lock are relative to its folder. A rejected file can be locked, and stays rejected. Keep the
+lock with your own files: one that travels with the models says nothing about them.
 """
 
 

@@ -14,6 +14,7 @@ POLICY_VERBS: dict[str, str] = {
     "learn": "Draft a policy from files that you trust.",
     "unused": "Entries of a policy that none of some files needs.",
     "expiring": "What of some policies ends soon.",
+    "lock": "The parents of a policy, with the digests that pin them.",
     "schema": "The JSON Schema of policy files, for editors.",
 }
 
@@ -59,6 +60,10 @@ class PolicyVerbs(click.Group):
             from safeload.cli.policy.expiring import expiring
 
             return expiring
+        if cmd_name == "lock":
+            from safeload.cli.policy.lock import lock
+
+            return lock
         if cmd_name == "schema":
             from safeload.cli.policy.schema import schema
 

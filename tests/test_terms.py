@@ -15,9 +15,10 @@ from safeload.judge import READERS
 from safeload.policy.fields import FORMATS
 from safeload.policy.model import Policy
 from safeload.policy.resolve import policy_from_dict
-from tests.cli.inputs import BROKEN, EVIL, OURS, PLAIN, state_dict, torch_zip
+from tests.cli.inputs import BROKEN, EVIL, OURS, PLAIN, calling, state_dict, torch_zip
 from tests.containers.zipbuild import Part, build
 from tests.formats.test_archives import exported
+from tests.formats.test_shards import folder_of
 from tests.policy.test_resolve import allow, document, opaque
 
 DAY = datetime.date(2026, 11, 27)
@@ -81,6 +82,10 @@ def test_an_expired_parent_is_named(tmp_path: Path) -> None:
     base = write(tmp_path, "base", extends=["checkpoint"], expires=LAST)
     child = made(extends=[base], expires="2030-01-01")
     assert "policy base, which policy acme extends, has expired" in safeload.scan(PLAIN, policy=child.on(NEXT)).errors[0].message
+    both = made(extends=[base], expires=LAST)
+    assert "policy acme has expired" in safeload.scan(PLAIN, policy=both.on(NEXT)).errors[0].message
+    sooner = made(extends=[write(tmp_path, "late", extends=["checkpoint"], expires="2030-01-01")], expires=LAST)
+    assert "policy acme has expired" in safeload.scan(PLAIN, policy=sooner.on(NEXT)).errors[0].message
 
 
 @pytest.mark.parametrize("wider", [False, True])
@@ -161,6 +166,9 @@ def test_records_become_a_reason_to_reject() -> None:
     strict = made(opaque=[kept], rules={"SL310": "error"})
     assert {finding.global_name for finding in safeload.scan(OURS, policy=strict).errors} == {"acme.train.Config", "acme.train.Mode"}
     assert not loads(strict, OURS)
+    mixed = calling("acme.train.Config", "collections.OrderedDict", "os.system")
+    found = safeload.scan(mixed, policy=strict)
+    assert [finding.global_name for finding in found.errors if finding.rule == "SL310"] == ["acme.train.Config"], "what is built or denied is no record"
 
 
 def test_code_beside_the_weights_can_be_put_up_with() -> None:
@@ -207,6 +215,22 @@ def test_a_waiver_never_lets_through_what_was_not_read_or_not_allowed(data: byte
     assert before.findings == after.findings
 
 
+def test_nothing_is_waived_of_a_file_that_was_not_read_to_its_end() -> None:
+    """What is called code and is no text stops the reading: the rule is one that can be waived, and this finding of it cannot."""
+    data = exported(**{"data/sample_code.py": b"\xff\xfe", "data/aotinductor/model/m.so": b"\x7fELF" + bytes(12)})
+    before = safeload.scan(data, policy=made().on(DAY))
+    assert before.verdict != "accepted"
+    policy = made(waive=[waiver(rule, data) for rule in sorted(WAIVABLE)])
+    assert safeload.scan(data, policy=policy.on(DAY)).findings == before.findings
+
+
+def test_nothing_is_waived_of_a_checkpoint_of_several_files(tmp_path: Path) -> None:
+    """The digest is that of the index alone, and the shards are what it does not cover."""
+    index = folder_of(tmp_path) / "model.safetensors.index.json"
+    terms: dict[str, Any] = {"formats": ["shards"], "waive": [waiver("SL322", index.read_bytes())]}
+    assert safeload.scan(index, policy=made(**terms).on(DAY)).verdict == "rejected"
+
+
 def test_a_denied_name_in_an_odd_member_is_still_one() -> None:
     data = build([Part(b"a/data.pkl", b"\x80\x02}."), Part(b"a/notes.txt", EVIL), Part(b"a/version", b"3\n")])
     waives = [waiver(rule, data) for rule in sorted(WAIVABLE)]
@@ -217,6 +241,8 @@ def test_a_rule_that_the_policy_made_an_error_can_be_waived() -> None:
     data = unreferenced()
     policy = made(rules={"SL123": "error"}, waive=[waiver("SL123", data)])
     assert loads(policy, data)
+    note = safeload.scan(data, policy=made(waive=[waiver("SL123", data)]).on(DAY)).findings[0]
+    assert (note.level, note.waived) == ("note", None), "what does not decide needs no waiver"
     assert not loads(policy, data, NEXT)
 
 

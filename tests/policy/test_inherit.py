@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeload.limits import DEFAULT_LIMITS
-from safeload.policy.inherit import PEM
+from safeload.policy.inherit import MAX_KEY_BYTES, PEM
 from safeload.policy.model import Policy
 from safeload.policy.resolve import load_policy, policy_from_dict
 from tests.policy.test_resolve import document, opaque, problems, write
@@ -99,6 +99,21 @@ def test_limits_are_the_minimum_on_every_day(tmp_path_factory: Any, sides: list[
         assert opcodes(policies[0], day) == expected
 
 
+def test_raises_that_make_no_difference_are_none(tmp_path: Path) -> None:
+    """Of one limit, one that ends sooner and lifts less; the digest is that of the policy without it."""
+    longer = raised(DEFAULT_LIMITS.opcodes + 9, NEXT)
+    for more in (raised(DEFAULT_LIMITS.opcodes + 9), raised(DEFAULT_LIMITS.opcodes + 5), longer):
+        policy = policy_from_dict(document(opaque=OPAQUE, **{"raise": [more, longer]}))
+        assert [(entry.value - DEFAULT_LIMITS.opcodes, entry.expires) for entry in policy.raises] == [(9, NEXT)]
+        assert policy.sha256 == policy_from_dict(document(opaque=OPAQUE, **{"raise": [longer]})).sha256
+
+
+def test_raises_of_several_limits_keep_apart() -> None:
+    entries = [raised(1 << 60, limit="members"), raised(1 << 61), raised(1 << 59, NEXT, limit="members")]
+    policy = policy_from_dict(document(opaque=OPAQUE, **{"raise": entries}))
+    assert [(entry.limit, entry.value) for entry in policy.raises] == [("members", 1 << 59), ("members", 1 << 60), ("opcodes", 1 << 61)]
+
+
 # ---- modes ------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -122,10 +137,12 @@ def with_table(path: str, table: str, **keys: str) -> str:
 
 
 def test_levels_only_go_up(tmp_path: Path) -> None:
-    one = with_table(write(tmp_path, "one", extends=["checkpoint"]), "rules", SL123="warning", SL124="error")
-    two = with_table(write(tmp_path, "two", extends=["checkpoint"]), "rules", SL123="note", SL310="error")
+    one = with_table(write(tmp_path, "one", extends=["checkpoint"]), "rules", SL123="warning", SL124="error", SL125="note")
+    two = with_table(write(tmp_path, "two", extends=["checkpoint"]), "rules", SL123="note", SL310="error", SL124="warning", SL125="note")
     for parents in ([one, two], [two, one]):
-        assert policy_from_dict(document(extends=parents)).rules == {"SL123": "warning", "SL124": "error", "SL310": "error"}
+        merged = {"SL123": "warning", "SL124": "error", "SL125": "note", "SL310": "error"}
+        assert policy_from_dict(document(extends=parents)).rules == merged
+        assert policy_from_dict(document(extends=parents, rules=merged)).rules == merged, "to say it again is no change"
     assert policy_from_dict(document(extends=[one], rules={"SL123": "error", "SL125": "warning"})).rules["SL123"] == "error"
     assert problems(document(extends=[one], rules={"SL123": "note", "SL124": "warning"})) == [
         ("rules.SL123", "'note' is milder than 'warning', which a parent says; a level is raised and never lowered"),
@@ -209,7 +226,10 @@ def test_files_that_provenance_names(tmp_path: Path) -> None:
     assert policy.provenance.signer.key is not None
     assert policy.sha256 != other.sha256, "the key decides, so the digest covers what it holds"
     assert policy_from_dict(signed(policy.provenance.signer.key)).sha256 == policy.sha256
-    for name, word in (("no.pem", "is no public key"), ("none.pem", "cannot be read")):
+    (tmp_path / "long.pem").write_text(PEM.ljust(MAX_KEY_BYTES + 1), encoding="ascii")
+    (tmp_path / "full.pem").write_text(PEM.ljust(MAX_KEY_BYTES), encoding="ascii")
+    assert policy_from_dict(signed("full.pem"), base=str(tmp_path)).provenance.signer is not None
+    for name, word in (("no.pem", "is no public key"), ("long.pem", "is no public key"), ("none.pem", "cannot be read: No such file")):
         with pytest.raises(Exception, match=word):
             policy_from_dict(signed(name), base=str(tmp_path))
     assert problems(signed("key.pem")) == [("provenance.key", "'key.pem' is relative to no file; give an absolute path, or base=")]

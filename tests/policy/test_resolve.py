@@ -179,12 +179,16 @@ def test_a_child_adds_names() -> None:
         ({"allow": [allow("numpy.core.multiarray.scalar", as_="numpy-scalar", uses=("call",))]}, "allow[0].globals[0]"),
         ({"opaque": [opaque("torch.float32")]}, "opaque[0].globals[0]"),
         ({"opaque": [opaque("*")]}, "opaque[0].globals[0]"),
+        ({"opaque": [opaque("dill.*")]}, "opaque[0].globals[0]"),
     ],
 )
 def test_a_name_of_a_parent_cannot_be_redefined(entry: dict[str, Any], path: str) -> None:
     ((found, message),) = problems(document(extends=["inspect"], **entry))
     assert found == path
     assert "is listed already, by entry" in message
+    (table,) = entry.values()
+    if len(table[0]["globals"]) == 1 and "core" not in table[0]["globals"][0]:
+        assert message.startswith(f"{table[0]['globals'][0]} is listed"), "it is named as it was written"
 
 
 def test_two_parents_with_two_meanings_cannot_be_merged(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -174,6 +175,38 @@ def test_a_damaged_signature_is_none(signed: Path, tmp_path_factory: Any, data: 
 def test_any_bytes_are_a_bundle_or_none(bundle: bytes) -> None:  # fmt: skip
     assert _signed_digest(bundle) is None
     assert _signed_digest(b'{"dsseEnvelope": {"payload": "' + base64.b64encode(bundle) + b'"}}') is None
+
+
+def bundle_of(**resource: Any) -> bytes:
+    statement = {"predicate": {"resources": [resource]}}
+    return json.dumps({"dsseEnvelope": {"payload": base64.b64encode(json.dumps(statement).encode()).decode()}}).encode()
+
+
+def test_only_a_sha256_of_one_file_is_compared() -> None:
+    assert _signed_digest(bundle_of(algorithm="sha256", digest="ab")) == "ab"
+    assert _signed_digest(bundle_of(algorithm="blake2", digest="ab")) is None
+    assert _signed_digest(bundle_of(algorithm="sha256", digest=5)) is None
+    assert _signed_digest(bundle_of(digest="ab")) is None
+
+
+class Recorder:
+    """In the place of the library: what it was asked, and nothing else, since an identity takes a network to check."""
+
+    calls: ClassVar[list[tuple[str, Any]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **keys: self.calls.append((name, keys or args))
+
+
+def test_an_identity_is_held_against_its_issuer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.pkl"
+    path.write_bytes(PLAIN)
+    (tmp_path / "m.pkl.sig").write_bytes(bundle_of(algorithm="sha256", digest=hashlib.sha256(PLAIN).hexdigest()))
+    monkeypatch.setitem(sys.modules, "model_signing", SimpleNamespace(verifying=SimpleNamespace(Config=Recorder)))
+    assert reasons(path, required(require="signature", identity="someone", issuer="https://issuer.example")) == []
+    (first, keys), (second, (checked, _)) = Recorder.calls[:2]
+    assert (first, keys) == ("use_sigstore_verifier", {"identity": "someone", "oidc_issuer": "https://issuer.example"})
+    assert (second, checked) == ("verify", str(path))
 
 
 def test_deep_json_is_no_bundle() -> None:

@@ -61,12 +61,15 @@ def test_the_order_of_the_sources(project: Path, monkeypatch: pytest.MonkeyPatch
     assert chosen("--policy", "known-danger").endswith("), shipped with safeload")
 
 
-def test_the_first_line_names_policy_file_and_digest(project: Path) -> None:
+def test_the_first_line_names_policy_file_and_digest(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     policy_file(project / "security" / "acme.toml")
     (project / "safeload.toml").write_text('policy = "security/acme.toml"\n')
     line = chosen()
     assert line.startswith("policy acme 1 (sha256 ")
     assert line.endswith("), security/acme.toml, chosen by safeload.toml")
+    (project / "inner").mkdir()
+    monkeypatch.chdir(project / "inner")
+    assert choose(None, ["../models/a.pt"]).policy.file == str(project / "security/acme.toml"), "relative to the configuration, not to who asks"
 
 
 def test_the_nearest_folder_up_to_the_root_of_the_repository(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import safeload
 from safeload.errors import PolicyFileError
 from safeload.policy.lockfile import Lock, Locked, parse_lock, read_lock, render_lock
 from safeload.policy.resolve import policy_from_dict
+from safeload.policytools.lock import differences as diff
 from tests.cli.inputs import EVIL, PLAIN, run, state_dict
 from tests.formats.test_shards import folder_of
 from tests.policy.test_resolve import document, problems
@@ -71,6 +72,16 @@ def test_every_difference_is_named(here: Path) -> None:
     assert differences("models/new.pkl") == [("models/new.pkl", "unlocked")]
     out = run("scan", "--locked", "safeload.lock").out
     assert "6 differences from safeload.lock:\n  models/a.pt: is locked, and is not there\n" in out
+
+
+def test_differences_say_what_is_and_what_was() -> None:
+    before = Locked(path="a", sha256="1" * 64, size=1_000, format="pickle", verdict="accepted", capabilities=("data.x", "data.y"))
+    after = Locked(path="a", sha256=None, size=2_000, format="npy", verdict="accepted", capabilities=())
+    locks = [Lock(policy="p", version="1", policy_sha256="0" * 64, paths=(".",), exclude=(), files=(entry,)) for entry in (before, after)]
+    assert [each.message for each in diff(*locks)] == [
+        f"sha256 is not known, and {'1' * 64} was locked", "size is 2,000, and 1,000 was locked", "format is npy, and pickle was locked",
+        "capabilities is none, and data.x, data.y was locked",
+    ]  # fmt: skip
 
 
 def test_one_byte_of_a_storage_is_a_difference(here: Path) -> None:

@@ -145,6 +145,13 @@ def test_a_denial_cannot_be_undone_by_denying_again_with_less() -> None:
     assert policy.decide("builtins.eval").capability == "code.exec"
 
 
+def test_a_written_pattern_is_quoted_before_what_only_hangs_on_a_name() -> None:
+    for order in (1, -1):
+        entries = [deny("acme.B", capability="net"), deny("acme.B.*", id="e", capability="code.exec")][::order]
+        policy = policy_from_dict(document(deny=entries))
+        assert [policy.decide(name).capability for name in ("acme.B", "acme.B.x")] == ["net", "code.exec"]
+
+
 def test_denials_in_an_old_spelling() -> None:
     policy = policy_from_dict(document(deny=[deny("__builtin__.reduce", "numpy.core.multiarray.scalar")]))
     assert policy.decide("functools.reduce").kind == "denied"

@@ -160,6 +160,14 @@ def config_dict_state(state: Any, kinds: Kinds) -> str | None:
     return "the state of a configuration dict is a dict of options"
 
 
+def config_list_state(state: Any, kinds: Kinds) -> str | None:
+    """The options of a list subclass; `items`, if it is among them, is the plain list of what it holds: so python-box 8 writes it, with no APPENDS."""
+    problem = config_dict_state(state, kinds)
+    if problem is None and type(state) is dict and type(state.get("items", [])) is not list:
+        return "the items in the state of a configuration list are a list"
+    return problem
+
+
 def config_pairs(args: tuple[Any, ...], kinds: Kinds) -> str | None:
     """`(key, value)` pairs, which addict repeats as items, or one dict."""
     if all(type(pair) is tuple and len(pair) == 2 for pair in args) or (len(args) == 1 and type(args[0]) is dict):
@@ -429,7 +437,7 @@ CONTRACTS: dict[str, Contract] = {
         _contract("tuple-record", "record", "call new reference", "any any", "any any any"),  # a NamedTuple is made of its fields
         # configurations of known libraries: plain dicts, lists and values of what they hold (`rebuild.fold`)
         _contract("config-dict", CONFIG, _VALUE + " build", "dict", "tuple*", check=config_pairs, state=config_dict_state, items=_SET),
-        _contract("config-list", CONFIG, _VALUE + " build", "()", state=config_dict_state, items=frozenset({"append"})),
+        _contract("config-list", CONFIG, _VALUE + " build", "()", state=config_list_state, items=frozenset({"append"})),
         _contract("config-value", CONFIG, _VALUE + " build", "()", state=config_state),
         # functions that return what they are given
         _contract("identity", "value", "call", "list|tuple str?", "any str?"),

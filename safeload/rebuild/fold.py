@@ -46,7 +46,9 @@ def _items(record: OpaqueObject, guard: HashGuard) -> Any:
 
 
 def _list(record: OpaqueObject, guard: HashGuard) -> Any:
-    return list(record.items or ())
+    """The items that were appended, or those of the state. With both, their order is not known here, and a record stays a record."""
+    stated = record.state.get("items", ()) if type(record.state) is dict else ()
+    return record if record.items and stated else list(record.items or stated)
 
 
 def _value(record: OpaqueObject, guard: HashGuard) -> Any:

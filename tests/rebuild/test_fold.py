@@ -98,6 +98,26 @@ def test_ten_thousand_leaves_of_one_parent() -> None:
     assert set(value.values()) == {1}
 
 
+BOX_LIST = "GLOBAL box.box_list BoxList\nEMPTY_TUPLE\nNEWOBJ\n"
+
+
+def test_the_items_in_the_state_of_a_list_are_its_items() -> None:
+    assert outcome(stream(config(BOX_LIST, box_options="EMPTY_DICT\n", items=listed(ONE))), "config-dicts") == [1]
+    assert outcome(stream(config(f"{BOX_LIST}MARK\n{ONE}APPENDS\n", box_options="EMPTY_DICT\n")), "config-dicts") == [1]
+    assert outcome(stream(config(BOX_LIST, box_options="EMPTY_DICT\n")), "config-dicts") == []
+
+
+def test_a_list_with_items_of_two_places_stays_a_record() -> None:
+    value = outcome(stream(config(f"{BOX_LIST}MARK\n{ONE}APPENDS\n", items=listed(ONE))), "config-dicts")
+    assert type(value) is OpaqueObject
+    assert (value.items, value.state) == ([1], {"items": [1]})
+
+
+@pytest.mark.parametrize("items", ["NONE\n", "EMPTY_TUPLE\n", text("ab"), f"{LIST}EMPTY_DICT\nBUILD\n"])
+def test_items_of_a_state_that_are_no_list_are_refused(items: str) -> None:
+    refused(stream(config(BOX_LIST, items=items)), "SL305", policy="config-dicts")
+
+
 # ---- what the libraries themselves write --------------------------------------------------------------------------------------------------
 
 PLAIN: dict[str, Any] = {"lr": 0.1, "model": {"name": "x", "layers": [1, 2]}}
@@ -119,3 +139,11 @@ def test_omegaconf_itself(protocol: int) -> None:
 def test_dict_classes_themselves(protocol: int) -> None:
     made = [library("addict").Dict(PLAIN), library("yacs.config").CfgNode(PLAIN), library("ml_collections").ConfigDict(PLAIN)]
     assert safeload.load(pickle.dumps(made, protocol), policy="config-dicts") == [PLAIN, PLAIN, PLAIN]
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_boxes_themselves(protocol: int) -> None:
+    box = library("box")
+    plain = {"a": 1, "rows": [1, {"b": 2}, [3]]}
+    made = [box.Box(plain), box.BoxList(plain["rows"])]
+    assert safeload.load(pickle.dumps(made, protocol), policy="config-dicts") == [plain, plain["rows"]]

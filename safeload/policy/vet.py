@@ -24,6 +24,7 @@ from safeload.limits import Limits
 from safeload.machine.nodes import NODE_TYPES, Build, Call, Global, Items, ObjectGraph, PersistentId, SetItems
 from safeload.policy.aliases import canonical
 from safeload.policy.contracts import CONTRACTS, OPAQUE, Contract
+from safeload.policy.danger import danger
 from safeload.policy.keys import KeyJudge
 from safeload.policy.literals import BadArguments
 from safeload.policy.model import Allow, Decision, Opaque, Policy, Use
@@ -119,6 +120,8 @@ class _Judge:
             decision = self.policy.decide(name)
             if name in self.extra_opaque and (decision.kind == "opaque" or decision.entry is None):
                 decision = Decision(kind="opaque", entry=None, capability="data.override")
+            elif decision.kind == "denied" and decision.entry is None:
+                decision = Decision(kind="denied", entry=None, capability=danger(name).capability)  # for the report; it is refused either way
             self._decisions[node] = decision
             self.uses[node] = set()
             self.calls[node] = []
@@ -529,7 +532,7 @@ class _Judge:
         elif decision.entry is not None:
             message = f"{name} {verb}, and policy {policy} denies it (entry {decision.entry.id!r}): {decision.entry.reason}"
         else:
-            message = f"{name} {verb}, and no entry of policy {policy} lists it"
+            message = f"{name} {verb}, and no entry of policy {policy} lists it{danger(name).words}"
         self._find(rule, message, calls[0] if calls else node.offset, decision, node)
 
     def _use(self, node: Global) -> GlobalUse:

@@ -162,8 +162,9 @@ def _consequence(finding: Finding, line: Line) -> str:
 
 
 def _capability(finding: Finding) -> str:
-    """The finding's own, or, for a name without an entry, what policy `inspect` knows of it."""
-    if finding.entry is None and finding.rule == "SL301" and finding.global_name is not None:
+    """The finding's own, or, for a name without an entry of which nothing else is known, what policy `inspect` says of it."""
+    known = finding.capability not in (None, "unknown")
+    if not known and finding.entry is None and finding.rule == "SL301" and finding.global_name is not None:
         return load_policy("inspect").decide(canonical_name(finding.global_name)).capability
     return finding.capability or "unknown"
 
@@ -175,7 +176,7 @@ def _details(finding: Finding, report: Report) -> list[str]:
             out.append(f'capability {finding.capability}, denied by entry "{finding.entry}"; no policy that extends it can allow it')
         else:
             known = _capability(finding)
-            out.append("capability unknown, no entry" if known == "unknown" else f"capability {known} by what policy inspect knows, no entry")
+            out.append(f"capability {known}, no entry")
     elif finding.entry is not None:
         out.append(f'capability {finding.capability}, entry "{finding.entry}"')
     unread = _unread(finding, report)

@@ -5,11 +5,13 @@ Shared by `safeload explain` (about the names in a file) and `safeload policy ex
 
 from __future__ import annotations
 
+import os.path
+
 from safeload.escape import escape
 from safeload.policy.aliases import canonical_name
 from safeload.policy.model import Allow, Decision, Deny, Opaque, Policy
 from safeload.policy.resolve import load_policy
-from safeload.policy.shipped import SHIPPED
+from safeload.policy.shipped import DEFAULT_POLICY, SHIPPED, shipped_path
 from safeload.report.layout import wrap
 
 MAX_TEXT = 2_000  # characters of one reason or piece of evidence
@@ -67,10 +69,18 @@ def entry_lines(decision: Decision, width: int, indent: str = "  ") -> list[str]
 
 
 def place(entry: Allow | Opaque | Deny) -> str:
-    """`policies/checkpoint.toml:12`, or the policy's name where it has no file."""
+    """`acme.toml:12`, `policies/checkpoint.toml:12, shipped with safeload`, or the policy's name where it has no file."""
     if entry.file is None:
         return f"policy {entry.policy}"
-    return f"{entry.file}:{entry.line}" if entry.line is not None else entry.file
+    return located(entry.file, entry.line)
+
+
+def located(file: str, line: int | None = None) -> str:
+    """A policy file in words; where the installation lies says nothing to its reader."""
+    at = f":{line}" if line is not None else ""
+    if os.path.dirname(file) == os.path.dirname(shipped_path(DEFAULT_POLICY)):
+        return f"policies/{os.path.basename(file)}{at}, shipped with safeload"
+    return f"{file}{at}"
 
 
 def change_lines(policy: Policy, full: str, decision: Decision, width: int) -> list[str]:

@@ -13,7 +13,7 @@ from safeload.judge import Reading
 from safeload.machine.listing import Line
 from safeload.policy.aliases import canonical_name
 from safeload.policy.model import Allow, Decision, Deny, Opaque
-from safeload.report.decision import change_lines, entry_lines, head, place, writable
+from safeload.report.decision import change_lines, entry_lines, head, located, place, writable
 from safeload.report.layout import cut, plural, wrap
 from safeload.report.snippets import snippets_of
 from safeload.report.stanza import left_out, stanza
@@ -29,7 +29,7 @@ def trace_lines(reading: Reading, width: int, *, only: tuple[str, ...] = (), sho
     report = reading.report
     lines = wrap(f"{escape(report.path, MAX_PATH)}: {report.verdict} by {policy_text(report)}", width, rest="    ")
     if report.policy_file is not None:
-        lines += wrap(f"policy file: {escape(report.policy_file, MAX_PATH)}", width, rest="    ")
+        lines += wrap(f"policy file: {escape(located(report.policy_file), MAX_PATH)}", width, rest="    ")
     chosen = _chosen(report, only)
     if only and not chosen:
         return [*lines, "", "the file names none of these"]

@@ -74,7 +74,8 @@ def scalar(value: Any) -> dict[str, Any] | None:
     if isinstance(value, np.dtype):
         return {"type": "numpy.dtype", "str": value.str}
     if isinstance(value, STDLIB):
-        return {"type": "stdlib", "cls": f"{type(value).__module__}.{type(value).__name__}", "value": str(value)}
+        module = type(value).__module__.replace("pathlib._local", "pathlib")  # Python 3.13 moved the classes, not their meaning
+        return {"type": "stdlib", "cls": f"{module}.{type(value).__name__}", "value": str(value)}
     if isinstance(value, (OpaqueGlobal, OpaqueAttribute)):
         return {"type": "global", "value": value.full}
     if isinstance(value, type):

@@ -8,7 +8,7 @@ import safeload
 from safeload.errors import CheckpointError
 
 from .harness import BUILT, denied_names, outcomes
-from .manifest import Entry, corpus, entries
+from .manifest import WHOLE, Entry, corpus, entries
 
 ALL = [pytest.param(entry, id=entry.file) for entry in entries()]
 UNBUILT = [pytest.param(entry, id=entry.file) for entry in entries() if entry.format not in BUILT]
@@ -52,6 +52,8 @@ def test_all_names_are_in_the_report(entry: Entry) -> None:
 def test_a_built_format_is_never_pending(name: str) -> None:
     """And there are files of it, all of which ended in one of the other ways."""
     kinds = [result.kind for result in outcomes().values() if result.entry.format == name]
+    if not kinds and corpus() != WHOLE:
+        pytest.skip(f"no {name} file is in the part that is checked in")
     assert kinds and "pending" not in kinds
 
 

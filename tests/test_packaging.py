@@ -44,6 +44,16 @@ def test_scan_is_light(file: str) -> None:
     assert {"safeload", "msgspec"} <= loaded, "the program above did scan"
 
 
+def test_help_reads_no_policy_and_scan_needs_no_signatures() -> None:
+    """What only --locked, signatures and the configuration need is imported where they are used."""
+    run = "from safeload.cli import main\ntry:\n    main({})\nexcept SystemExit:\n    pass"
+    program = f"import sys\n{run.format(['--version'])}\nprint(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT, timeout=120).stdout.split()
+    assert "safeload.cli.common" in found
+    assert not {"safeload.policy.resolve", "safeload.policy.fields", "safeload.cli.config"} & set(found)
+    assert not {"tempfile", "base64"} & modules_after("import safeload\nsafeload.scan('examples/tiny.pt')\nimport safeload.cli.scan")
+
+
 def test_cupy_and_torch_stay_out_of_a_load_on_the_cpu() -> None:
     loaded = modules_after("import safeload\nvalue = safeload.load('examples/tiny.pt', map_location='cpu')")
     assert loaded & {"cupy", "torch", "fickling", "rich", "click"} == set()

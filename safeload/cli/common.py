@@ -10,15 +10,19 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from safeload.cli.config import ENVIRONMENT, Chosen, choose
 from safeload.errors import CheckpointError, PolicyFileError, PolicyRejected
 from safeload.escape import escape
 from safeload.findings import Report, Verdict
-from safeload.policy.model import Policy
+
+if TYPE_CHECKING:
+    from safeload.cli.config import Chosen  # reads policies: --help and --version do without
+    from safeload.policy.model import Policy
+
+ENVIRONMENT = "SAFELOAD_POLICY"
 
 EXIT_ACCEPTED = 0
 EXIT_REJECTED = 1
@@ -63,6 +67,8 @@ def project_policy(name: str | None, paths: Iterable[str]) -> Chosen:
     What is wrong with it becomes a complaint and exit 2.
     """
     from click.core import ParameterSource
+
+    from safeload.cli.config import choose
 
     context = click.get_current_context(silent=True)
     from_environment = context is not None and context.get_parameter_source("policy") is ParameterSource.ENVIRONMENT

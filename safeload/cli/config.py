@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from safeload.cli.common import ENVIRONMENT
 from safeload.errors import PolicyFileError
 from safeload.policy import fields
 from safeload.policy.fields import Key, Problems
@@ -28,7 +29,6 @@ from safeload.policy.toml import parse_toml, policy_file_error
 
 OWN_FILE = "safeload.toml"
 PROJECT_FILE = "pyproject.toml"
-ENVIRONMENT = "SAFELOAD_POLICY"
 MAX_CONFIG_BYTES = 4 << 20  # bytes of one configuration; the largest pyproject.toml known has 200 KiB
 MAX_FOLDERS = 64  # from the current folder upwards
 _KEYS = {"policy": Key(fields.path_text)}

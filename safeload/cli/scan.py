@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 import msgspec
@@ -29,16 +29,18 @@ from safeload.cli.common import (
     terminal_width,
     worst,
 )
-from safeload.cli.config import Chosen
 from safeload.cli.walk import Target, Walked, targets
 from safeload.errors import PolicyFileError
 from safeload.escape import escape
 from safeload.findings import Finding, Report
 from safeload.judge import Reading, Verify, unread_report
-from safeload.policy.lockfile import Lock, Locked
 from safeload.policy.model import Policy
-from safeload.policytools.lock import Difference
 from safeload.report.layout import DEFAULT_WIDTH, MAX_WIDTH, MIN_WIDTH, plural, wrap
+
+if TYPE_CHECKING:
+    from safeload.cli.config import Chosen
+    from safeload.policy.lockfile import Lock, Locked
+    from safeload.policytools.lock import Difference  # only --locked pays for it
 
 FULL_OF_SEVERAL = 1  # findings shown in full for each of several files, without --all
 

@@ -14,8 +14,9 @@ import msgspec
 from safeload.findings import Report
 from safeload.policy.aliases import canonical_name
 from safeload.policy.model import Allow, Policy
+from safeload.policy.quote import toml_text
 from safeload.policy.resolve import load_policy
-from safeload.policytools.toml_text import pairs, quoted, strings
+from safeload.policytools.toml_text import pairs, strings
 
 BASE = "weights-only"
 SCANNED_WITH = "inspect"  # keeps every name that is not denied, so that one pass sees them all
@@ -86,7 +87,7 @@ def _text(name: str, missing: dict[str, Seen], base: Policy) -> str:
     head = pairs(
         [
             ("schema", "1"),
-            ("name", quoted(name)),
+            ("name", toml_text(name)),
             ("version", '"1"'),
             ("summary", '""'),
             ("owner", '""'),
@@ -119,13 +120,13 @@ def _group(full: str, found: Seen, base: Policy) -> tuple[str, ...]:
 def _entry(key: tuple[str, ...], names: list[str], missing: dict[str, Seen], taken: set[str]) -> str:
     kind = key[0]
     files = list(dict.fromkeys(file for name in names for file in missing[name].files))
-    keys = [("id", quoted(_id(key[1] if kind == "allow" else key[2], taken))), ("globals", strings(names))]
+    keys = [("id", toml_text(_id(key[1] if kind == "allow" else key[2], taken))), ("globals", strings(names))]
     if kind == "allow":
         _, constructor, capability, args, *uses = key
-        keys += [("uses", strings(uses)), *([] if args == "-" else [("args", strings(args.split("\n")))]), ("as", quoted(constructor))]
+        keys += [("uses", strings(uses)), *([] if args == "-" else [("args", strings(args.split("\n")))]), ("as", toml_text(constructor))]
     else:
         capability = key[1]
-    keys += [("capability", quoted(capability)), ("reason", '""'), ("evidence", strings(files[:MAX_EVIDENCE]))]
+    keys += [("capability", toml_text(capability)), ("reason", '""'), ("evidence", strings(files[:MAX_EVIDENCE]))]
     return "\n".join([f"[[{kind}]]", *pairs(keys)])
 
 

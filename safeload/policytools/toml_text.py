@@ -1,21 +1,17 @@
-"""Values become TOML text: strings, lists of strings, dates and numbers, as policies are written by hand. It reads nothing."""
+"""Lists of strings, numbers and keys become TOML text as policies are written by hand: aligned, and no line too long. It reads nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from safeload.policy.quote import toml_text
+
 NAME_COLUMNS = 150  # columns of one line of names; longer lists take several lines
-
-
-def quoted(text: str) -> str:
-    """A TOML basic string."""
-    escaped = (f"\\u{ord(char):04x}" if ord(char) < 0x20 or char in '"\\\x7f' else char for char in text)
-    return '"' + "".join(escaped) + '"'
 
 
 def strings(items: Iterable[str], width: int = NAME_COLUMNS) -> str:
     """An array of strings: on one line where it fits, else a line for as many as fit."""
-    words = [quoted(item) for item in items]
+    words = [toml_text(item) for item in items]
     flat = f"[{', '.join(words)}]"
     if len(flat) <= width - 13:
         return flat

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from safeload.limits import DEFAULT_LIMITS
 from safeload.policy.model import Allow, Deny, Opaque, Policy, Provenance, Raise, Waive
-from safeload.policytools.toml_text import number, pairs, quoted, strings
+from safeload.policy.quote import toml_text
+from safeload.policytools.toml_text import number, pairs, strings
 
 _Entry = TypeVar("_Entry", Allow, Opaque, Deny)
 
@@ -25,7 +26,7 @@ def resolved_toml(policy: Policy) -> str:
     if limits:
         blocks.append("\n".join(["[limits]", *pairs(limits)]))
     if policy.rules:
-        blocks.append("\n".join(["[rules]", *pairs((code, quoted(level)) for code, level in policy.rules.items())]))
+        blocks.append("\n".join(["[rules]", *pairs((code, toml_text(level)) for code, level in policy.rules.items())]))
     if policy.provenance.require != "nothing":
         blocks.append("\n".join(["[provenance]", *pairs(_provenance_pairs(policy.provenance))]))
     taken: set[str] = set()
@@ -55,11 +56,11 @@ def denials(policy: Policy) -> list[tuple[str, Deny]]:
 def _head(policy: Policy) -> list[tuple[str, str]]:
     return [
         ("schema", "1"),
-        ("name", quoted(policy.name)),
-        ("version", quoted(policy.version)),
-        ("summary", quoted(policy.summary)),
-        ("owner", quoted(policy.owner)),
-        ("mode", quoted(policy.mode)),
+        ("name", toml_text(policy.name)),
+        ("version", toml_text(policy.version)),
+        ("summary", toml_text(policy.summary)),
+        ("owner", toml_text(policy.owner)),
+        ("mode", toml_text(policy.mode)),
         ("default", '"deny"'),
         ("formats", strings(policy.formats)),
         *_date("expires", policy.expires),
@@ -71,24 +72,24 @@ def _date(key: str, date: datetime.date | None) -> list[tuple[str, str]]:
 
 
 def _provenance_pairs(required: Provenance) -> list[tuple[str, str]]:
-    found = [("require", quoted(required.require))]
+    found = [("require", toml_text(required.require))]
     if required.digests is not None:
         found.append(("digests", strings(sorted(required.digests))))
     for key, text in (("key", required.signer.key), ("identity", required.signer.identity), ("issuer", required.signer.issuer)) if required.signer else ():
-        found += [(key, quoted(text))] if text is not None else []
+        found += [(key, toml_text(text))] if text is not None else []
     return found
 
 
 def _raise_pairs(entry: Raise) -> list[tuple[str, str]]:
-    return [("limit", quoted(entry.limit.replace("_", "-"))), ("to", number(entry.value)), *_accounted(entry)]
+    return [("limit", toml_text(entry.limit.replace("_", "-"))), ("to", number(entry.value)), *_accounted(entry)]
 
 
 def _waive_pairs(entry: Waive) -> list[tuple[str, str]]:
-    return [("rule", quoted(entry.rule)), ("sha256", quoted(entry.sha256)), *_accounted(entry)]
+    return [("rule", toml_text(entry.rule)), ("sha256", toml_text(entry.sha256)), *_accounted(entry)]
 
 
 def _accounted(entry: Raise | Waive) -> list[tuple[str, str]]:
-    return [("reason", quoted(entry.reason)), ("owner", quoted(entry.owner)), ("expires", entry.expires.isoformat())]
+    return [("reason", toml_text(entry.reason)), ("owner", toml_text(entry.owner)), ("expires", entry.expires.isoformat())]
 
 
 def _block(kind: str, entry: Allow | Opaque | Deny, names: list[str], keys: list[tuple[str, str]], taken: set[str]) -> str:
@@ -96,23 +97,23 @@ def _block(kind: str, entry: Allow | Opaque | Deny, names: list[str], keys: list
     full = f"{entry.policy}.{entry.id}"
     name = next(name for name in chain((entry.id, full), (f"{full}-{number}" for number in count(2))) if name not in taken)
     taken.add(name)
-    return "\n".join([f"[[{kind}]]  # {entry.policy}", *pairs([("id", quoted(name)), ("globals", strings(names)), *keys])])
+    return "\n".join([f"[[{kind}]]  # {entry.policy}", *pairs([("id", toml_text(name)), ("globals", strings(names)), *keys])])
 
 
 def _allow_pairs(entry: Allow) -> list[tuple[str, str]]:
     args = [("args", strings(entry.args))] if entry.args is not None else []
-    return [("uses", strings(sorted(entry.uses))), *args, ("as", quoted(entry.constructor)), *_opaque_pairs(entry)]
+    return [("uses", strings(sorted(entry.uses))), *args, ("as", toml_text(entry.constructor)), *_opaque_pairs(entry)]
 
 
 def _opaque_pairs(entry: Allow | Opaque) -> list[tuple[str, str]]:
     evidence = [("evidence", strings(entry.evidence))] if entry.evidence else []
-    return [("capability", quoted(entry.capability)), ("reason", quoted(entry.reason)), *evidence, *_review(entry), *_date("expires", entry.expires)]
+    return [("capability", toml_text(entry.capability)), ("reason", toml_text(entry.reason)), *evidence, *_review(entry), *_date("expires", entry.expires)]
 
 
 def _deny_pairs(entry: Deny) -> list[tuple[str, str]]:
-    return [("capability", quoted(entry.capability)), ("reason", quoted(entry.reason)), *_review(entry)]
+    return [("capability", toml_text(entry.capability)), ("reason", toml_text(entry.reason)), *_review(entry)]
 
 
 def _review(entry: Allow | Opaque | Deny) -> list[tuple[str, str]]:
-    by = [("reviewed-by", quoted(entry.reviewed_by))] if entry.reviewed_by is not None else []
+    by = [("reviewed-by", toml_text(entry.reviewed_by))] if entry.reviewed_by is not None else []
     return [*by, *_date("reviewed-on", entry.reviewed_on)]

@@ -9,6 +9,7 @@ import os.path
 
 from safeload.escape import escape
 from safeload.policy.aliases import canonical_name
+from safeload.policy.danger import danger
 from safeload.policy.model import Allow, Decision, Deny, Opaque, Policy
 from safeload.policy.resolve import load_policy
 from safeload.policy.shipped import DEFAULT_POLICY, SHIPPED, shipped_path
@@ -23,6 +24,7 @@ def decision_lines(policy: Policy, name: str, width: int) -> tuple[list[str], bo
     decision = policy.decide(full)
     lines = [head(policy, name, full, decision)]
     lines += entry_lines(decision, width)
+    lines += known_lines(full, decision, width)
     lines += ["", *change_lines(policy, full, decision, width)]
     return lines, decision.kind != "denied"
 
@@ -68,6 +70,18 @@ def entry_lines(decision: Decision, width: int, indent: str = "  ") -> list[str]
     return lines
 
 
+def known_lines(full: str, decision: Decision, width: int, indent: str = "  ") -> list[str]:
+    """What the name could do under another loader, where the entry does not say it."""
+    words = danger(full).words if decision.capability == "unknown" or decision.entry is None else ""
+    return wrap(f"known       {escape(words.removeprefix('; '), MAX_TEXT)}", width, first=indent, rest=indent + " " * 12) if words else []
+
+
+def could(full: str, capability: str) -> str:
+    """The capability that a stanza for this name should state: the one that is given, or what is known where that is `unknown`."""
+    known = danger(full).capability
+    return known if capability == "unknown" and not known.startswith("data.") else capability
+
+
 def place(entry: Allow | Opaque | Deny) -> str:
     """`acme.toml:12`, `policies/checkpoint.toml:12, shipped with safeload`, or the policy's name where it has no file."""
     if entry.file is None:
@@ -87,7 +101,7 @@ def change_lines(policy: Policy, full: str, decision: Decision, width: int) -> l
     """What would change the decision: an entry to add, a policy that has one, or why nothing does."""
     if decision.kind != "denied":
         text = "To refuse it, in a policy that extends this one:"
-        capability = "unknown" if decision.capability.startswith("data.") else decision.capability
+        capability = could(full, "unknown" if decision.capability.startswith("data.") else decision.capability)
         return [*wrap(text, width), "", *_indented(deny_stanza(full, capability))]
     if decision.expired and decision.entry is not None:
         text = f"A later date in that entry ({place(decision.entry)}) would permit it again; say there who looked at it anew."
@@ -105,7 +119,7 @@ def change_lines(policy: Policy, full: str, decision: Decision, width: int) -> l
         text = f"Every shipped policy denies it ({forbidden.capability}); an entry would only help in a policy that extends none of them."
         return [*lines, *wrap(text, width)]
     text = "An entry that keeps it as an inert record, in a policy of your own that extends this one:"
-    return [*lines, *wrap(text, width), "", *_indented(opaque_stanza(full, forbidden.capability))]
+    return [*lines, *wrap(text, width), "", *_indented(opaque_stanza(full, could(full, forbidden.capability)))]
 
 
 def opaque_stanza(full: str, capability: str) -> list[str]:

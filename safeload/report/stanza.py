@@ -10,8 +10,10 @@ import os.path
 
 from safeload.findings import Finding, GlobalUse, Report
 from safeload.policy.aliases import canonical_name
+from safeload.policy.quote import toml_text
 from safeload.policy.resolve import load_policy
 from safeload.policy.shipped import SHIPPED, shipped_path
+from safeload.report.decision import could
 from safeload.report.layout import plural
 
 MAX_STANZA_NAMES = 200  # names of one stanza: more than that are not an entry, they are a different policy
@@ -52,7 +54,7 @@ def stanza(report: Report) -> list[str]:
         'owner   = "me"',
         'mode    = "enforce"',
         'default = "deny"',
-        f"extends = [{_quoted(_parent(report))}]",
+        f"extends = [{toml_text(_parent(report))}]",
     ]
     for number, (capability, names) in enumerate(groups.items(), 1):
         entry = "ours" if number == 1 else f"ours-{number}"
@@ -74,6 +76,8 @@ def helping_policy(report: Report) -> str | None:
     if report.policy == "inspect" or not report.errors or not all(finding.rule in ABOUT_NAMES for finding in report.errors):
         return None
     names = {canonical_name(use.global_name) for use in report.globals}
+    if any(load_policy("inspect").decide(name).kind == "denied" for name in names):
+        return None  # inspect denies only what every shipped policy denies, so the others need not be read
     for name in SHIPPED:
         policy = load_policy(name)
         covered = policy.formats == ("*",) or report.format.partition("+")[0] in policy.formats
@@ -98,13 +102,13 @@ def left_out(report: Report) -> str | None:
 
 
 def _by_capability(uses: tuple[GlobalUse, ...]) -> dict[str, list[str]] | None:
-    """Canonical names, sorted, under the capability that `inspect` knows for them. None where not all of them can stand in a policy."""
+    """Canonical names, sorted, under the capability that is known for them. None where not all of them can stand in a policy."""
     groups: dict[str, list[str]] = {}
     inspect = load_policy("inspect")
     for name in sorted({canonical_name(use.global_name) for use in uses}):
         if len(name) > MAX_STANZA_NAME or not name.isascii() or "." not in name or not all(part.isidentifier() for part in name.split(".")):
             return None
-        groups.setdefault(inspect.decide(name).capability, []).append(name)
+        groups.setdefault(could(name, inspect.decide(name).capability), []).append(name)
     if sum(map(len, groups.values())) > MAX_STANZA_NAMES:
         return None
     return dict(sorted(groups.items(), key=lambda item: (item[0] != "unknown", item[0])))
@@ -123,9 +127,3 @@ def _parent(report: Report) -> str:
     if report.policy in SHIPPED and os.path.realpath(report.policy_file) == os.path.realpath(shipped_path(report.policy)):
         return report.policy
     return os.path.abspath(report.policy_file)
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string."""
-    escaped = (f"\\u{ord(char):04x}" if ord(char) < 0x20 or char in '"\\\x7f' else char for char in text)
-    return '"' + "".join(escaped) + '"'

@@ -13,7 +13,7 @@ from safeload.judge import Reading
 from safeload.machine.listing import Line
 from safeload.policy.aliases import canonical_name
 from safeload.policy.model import Allow, Decision, Deny, Opaque
-from safeload.report.decision import change_lines, entry_lines, head, located, place, writable
+from safeload.report.decision import change_lines, entry_lines, head, known_lines, located, place, writable
 from safeload.report.layout import cut, plural, wrap
 from safeload.report.snippets import snippets_of
 from safeload.report.stanza import left_out, stanza
@@ -124,6 +124,7 @@ def _refused(reading: Reading, use: GlobalUse, width: int, *, full_advice: bool)
     lines = ["", *wrap(head(reading.policy, use.global_name, full, decision), width, first="  ", rest="      ")]
     lines += _used(use, width)
     lines += entry_lines(decision, width, indent="    ")
+    lines += known_lines(full, decision, width, indent="    ")
     found = next((finding for finding in reading.report.errors if finding.global_name == use.global_name and finding.rule in ("SL301", "SL321")), None)
     if found is not None:
         lines += ["", *_listing(reading, found, width)]

@@ -101,6 +101,15 @@ def test_only_inspect_keeps_any_name() -> None:
     assert not any(load_policy(name).has_opaque for name in ("known-danger", "weights-only", "checkpoint", "omegaconf", "config-dicts", "audit"))
 
 
+def test_what_inspect_denies_every_policy_denies() -> None:
+    """Reports rely on it: where inspect does not help, no shipped policy does."""
+    inspect = load_policy("inspect")
+    for name in SHIPPED:
+        policy = load_policy(name)
+        assert {full for full in inspect.deny_exact if policy.decide(full).kind != "denied"} == set(), name
+        assert {prefix for prefix in inspect.deny_prefix if policy.decide(f"{prefix}anything").kind != "denied"} == set(), name
+
+
 def test_the_modes() -> None:
     assert {name: load_policy(name).mode for name in SHIPPED if load_policy(name).mode != "enforce"} == {"sklearn": "scan-only", "audit": "audit"}
 

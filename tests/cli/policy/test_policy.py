@@ -84,6 +84,14 @@ def test_explain(here: Path) -> None:
     assert "spelled as a Python name" in run("policy", "explain", "weights-only", "no name at all").out
 
 
+def test_explain_says_what_is_known_of_a_name(here: Path) -> None:
+    for policy in ("checkpoint", "inspect"):
+        outcome = run("policy", "explain", policy, "torch.os.system")
+        assert "it reaches os.system and could start processes" in outcome.out
+        assert 'capability = "process.exec"' in outcome.out
+    assert "known  " not in run("policy", "explain", "checkpoint", "acme.Config").out
+
+
 def test_diff(here: Path) -> None:
     outcome = run("policy", "diff", "checkpoint", "own.toml", "--over", "ours.pt", "--over", "plain.pkl")
     assert outcome.code == 1

@@ -71,6 +71,7 @@ RULES: tuple[Rule, ...] = (
     Rule("SL205", "hostile-key", "error", "A dict key or set item that cannot be hashed, or not safely."),
     Rule("SL206", "mutated-after-use", "error", "A container changes after a call has consumed it."),
     Rule("SL207", "trailing-bytes", "error", "Bytes behind STOP that nothing accounts for."),
+    Rule("SL208", "unreadable-name", "error", "A name is looked up that is no text, or that is not there."),
     Rule("SL301", "forbidden-global", "error", "A name that no entry of the policy allows, or that one denies."),
     Rule("SL302", "forbidden-use", "error", "An allowed name is used in a way that its entry does not permit."),
     Rule("SL303", "computed-callable", "error", "Something that was computed is called."),
@@ -97,7 +98,7 @@ RULES: tuple[Rule, ...] = (
 BY_CODE: dict[str, Rule] = {rule.code: rule for rule in RULES}
 
 
-UNDERSTOOD = frozenset({"SL123", "SL124", "SL125", "SL203", "SL204"})
+UNDERSTOOD = frozenset({"SL123", "SL124", "SL125", "SL203", "SL204", "SL208"})
 GRADED = frozenset({"SL123", "SL124", "SL125", "SL310"})
 """The rules whose level a policy's `[rules]` may set. Every other one carries a law and is always an error: what breaks it was not read or may not be built."""
 
@@ -109,7 +110,8 @@ def verdict_of_error(code: str) -> Verdict:
     """What an error of this rule makes of the verdict (law 4): judged and refused, or never fully read.
 
     An opcode that reaches outside the file, and an argument that hides opcodes behind its frame, were understood and are refused: no honest writer makes them.
-    So was code in an archive, which only some policies put up with, and what is a note until a policy makes it an error.
+    A name that is computed, or missing, is one that no policy can know. So was code in an archive understood, which only some policies put up with, and what is
+    a note until a policy makes it an error.
     """
     return "rejected" if code.startswith(("SL3", "SL4")) or code in UNDERSTOOD else "inconclusive"
 

@@ -24,7 +24,7 @@ from safeload.containers.base import STORED, Container
 from safeload.containers.detect import open_container
 from safeload.errors import CheckpointError
 from safeload.findings import Finding, GlobalUse, Report, Verdict, verdict_of_error
-from safeload.formats import archive, dcp, export, npy, npz, package, safetensors, sequence, shards, tar, torchscript, zip_sequence
+from safeload.formats import archive, dcp, export, npy, npz, package, plain, safetensors, sequence, shards, tar, torchscript, zip_sequence
 from safeload.formats.cut import explain_zip
 from safeload.formats.judging import Judging, Options, Verify
 from safeload.limits import Limits
@@ -37,11 +37,9 @@ from safeload.terms import apply_terms
 
 __all__ = ["READERS", "Options", "Reading", "Verify", "judge", "read_document", "unread_report"]
 
-CRC_CHUNK_BYTES = 1 << 20
-
 READERS: dict[str, Callable[[Judging, Container], Document | None]] = {
     "torch.zip": archive.read_torch_zip,
-    "zip": archive.read_plain_zip,
+    "zip": plain.read,
     "torch.script": torchscript.read,
     "torch.package": package.read,
     "torch.export": export.read,
@@ -53,7 +51,7 @@ READERS: dict[str, Callable[[Judging, Container], Document | None]] = {
     "shards": shards.read,
     "torch.legacy": sequence.read,
     "torch.tar": tar.read,
-    "tar": tar.read_plain,
+    "tar": plain.read,
     "pickle": sequence.read,
     "joblib": sequence.read,  # a pickle until an array shows up in it
 }
@@ -131,14 +129,8 @@ def _read_storages(judging: Judging, container: Container) -> None:
         if member.method != STORED:
             if member.name not in judging.inflated:
                 judging.member_bytes(member)
-        elif judging.options.verify == "crc" and member.crc:
-            import zlib
-
-            crc = 0
-            for at in range(0, member.size, CRC_CHUNK_BYTES):
-                crc = zlib.crc32(judging.source.read(member.offset + at, min(CRC_CHUNK_BYTES, member.size - at)), crc)
-            if crc != member.crc:
-                judging.find("SL115", f"the bytes have the CRC-32 {crc:#010x}, and the directory records {member.crc:#010x}", member=member.name)
+        elif judging.options.verify == "crc":
+            archive.check_crc(judging, member)
 
 
 # ---- the report ---------------------------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ NEWEST_PROTOCOL = 5  # PEP 574
 PROTO = 0x80
 FIRST_OPCODES = frozenset(b"(]})FGIJKLMNPSTUVXBCc\x82\x83\x84\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x95\x96\x97")
 """Opcodes that take nothing from the stack or the memo, so that a stream without PROTO can start with them."""
+STACK_GLOBAL = 0x93
 
 
 def open_container(source: ByteSource, limits: Limits, budget: Budget | None = None, *, wrapped: int = 0) -> Container:
@@ -102,7 +103,8 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
     # 8
     if head[0] == PROTO and len(head) > 1 and head[1] > NEWEST_PROTOCOL:
         raise UnsupportedFormat(f"this looks like a pickle of protocol {head[1]}; the newest known is {NEWEST_PROTOCOL}", rule="SL002", offset=1)
-    if head[0] != PROTO and head[0] not in FIRST_OPCODES:
+    # a name that is looked up on an empty stack is refused as one (SL208), unless these are the first bytes of a .npy file that was cut
+    if head[0] not in FIRST_OPCODES and head[0] != PROTO and not (head[0] == STACK_GLOBAL and head[1:2] != npy.MAGIC[1:2]):
         raise UnsupportedFormat(
             f"the file starts with {shown(head[:16])} and is nothing that safeload knows; a zip by torch.save or a pickle was expected", rule="SL001", offset=0
         )

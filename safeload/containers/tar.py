@@ -20,7 +20,6 @@ from safeload.containers.tar_header import BLOCK_BYTES, Header, read_header
 from safeload.containers.tar_pax import Overrides, read_pax
 from safeload.containers.zip_names import FLAG_UTF8, check_distinct, check_paths, decode_name, shown
 from safeload.errors import CheckpointError, ContainerError
-from safeload.findings import Finding
 from safeload.limits import Limits
 from safeload.source import ByteSource
 
@@ -35,7 +34,7 @@ EXTENDED = frozenset("xgL")  # types of headers that say something about a later
 
 
 def read_tar(source: ByteSource, limits: Limits, budget: Budget | None = None) -> Container:
-    """Take a tar archive apart: `torch.tar` where torch's three members are in it, else `tar`, which never loads.
+    """Take a tar archive apart: `torch.tar` where torch's three members are in it, else `tar`, whose `detail` says what it is.
 
     1. Headers and extents, to the two blocks of zeros. 2. Nothing but zeros to the end. 3. The names. 4. Whose archive it is.
     """
@@ -54,8 +53,8 @@ def read_tar(source: ByteSource, limits: Limits, budget: Budget | None = None) -
         members = {name: msgspec.structs.replace(member, role=ROLES.get(name, member.role)) for name, member in members.items()}
         return Container(format="torch.tar", source=source, members=members, pickles=("pickle",), accounted=source.size, findings=odd)
     first = shown(next(iter(members), ""))
-    message = f"this is a tar archive that torch did not write ({len(members):,} members, the first is {first}); unpack it first"
-    return Container(format="tar", source=source, members=members, accounted=source.size, findings=(Finding(rule="SL002", message=message), *odd))
+    message = f"this is a tar archive that torch did not write ({len(members):,} members, the first is {first}), and none of them is a checkpoint or a pickle"
+    return Container(format="tar", source=source, members=members, accounted=source.size, findings=odd, detail=message)
 
 
 def _entries(source: ByteSource, limits: Limits, budget: Budget) -> tuple[list[Member], int]:

@@ -3,7 +3,7 @@
 Layout: one top folder, named by the first entry of the directory as in torch's reader; in it `data.pkl`, `data/<key>` for each storage
 (`tensors/<key>` in 1.4, which torch itself no longer reads), `version`, and the records of `torch_records`. Keys are opaque text: numbers since 1.9,
 addresses before. Refuses members outside of the folder and a missing `data.pkl` or `version` (SL120), and wrong records (SL121). Zips of
-other kinds are named and not read (SL002). What no release writes gets the role `unknown`, for a later stage to judge.
+other kinds are named. What no release writes gets the role `unknown`, for a later stage to judge.
 
 torch tells a zip by its first four bytes, so an empty or self-extracting one is none; and it looks members up without regard to case, where this
 reader compares names exactly and `zip_names` refuses what only differs in case.
@@ -97,11 +97,14 @@ def _container(source: ByteSource, directory: ZipDirectory, limits: Limits, budg
 
 
 def _plain_zip(source: ByteSource, members: dict[str, Member], accounted: int, message: str = "") -> Container:
-    """A zip that is none of torch's. It never loads; its members stay `unknown`, so that a pickle among them is judged and a payload in it named."""
+    """A zip that is none of torch's. What its members are is judged one stage later; `detail` says what the archive is, for one in which nothing loads."""
     first = shown(next(iter(members), ""))
     if not message:
-        message = f"this is a zip archive that torch.save did not write ({len(members):,} members, the first is {first}): no <name>/{PICKLE}; unpack it first"
-    return Container(format="zip", source=source, members=members, accounted=accounted, findings=(Finding(rule="SL002", message=message),))
+        message = (
+            f"this is a zip archive that torch.save did not write ({len(members):,} members, the first is {first}): "
+            f"it has no <name>/{PICKLE}, and no member is a checkpoint or a pickle"
+        )
+    return Container(format="zip", source=source, members=members, accounted=accounted, detail=message)
 
 
 def _first_folder(members: dict[str, Member]) -> str:

@@ -1,7 +1,7 @@
 """The names in a zip become the kind of archive that it is, where that is not a `torch.save` archive.
 
-One visible table, asked in order. Kinds with a format are read; of the others the members are judged and nothing loads (SL002), and the hint says what can
-be done with such a file.
+One visible table, asked in order. Kinds with a format are read; of the others the members are judged and loaded, and the hint says what can
+be done with such a file where none can be.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ INSIDE: tuple[ZipKind, ...] = (
 
 OUTSIDE: tuple[ZipKind, ...] = (
     ZipKind("a torch.export archive of torch 2.7 or older", "", lambda names: "serialized_exported_program.json" in names, "torch.export"),
-    ZipKind("a Stable-Baselines3 archive", "extract its .pth members and open those", lambda names: "_stable_baselines3_version" in names),
-    ZipKind("a TorchServe model archive (.mar)", "extract its .pt member and open that", _any_starts("MAR-INF/")),
+    ZipKind("a Stable-Baselines3 archive", "it has no .pth member", lambda names: "_stable_baselines3_version" in names),
+    ZipKind("a TorchServe model archive (.mar)", "it has no .pt member", _any_starts("MAR-INF/")),
     ZipKind("a Keras archive (.keras)", "load it with Keras", lambda names: "model.weights.h5" in names),
 )
 """By all names as they stand."""

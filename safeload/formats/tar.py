@@ -18,7 +18,6 @@ import msgspec
 from safeload.containers.base import Container, Member
 from safeload.containers.tar import ROLES
 from safeload.errors import CheckpointError, ContainerError, StreamError
-from safeload.formats import archive
 from safeload.formats.judging import Judging
 from safeload.formats.tar_tables import Tables, read_tables
 from safeload.machine.nodes import Global, ObjectGraph, PersistentId
@@ -52,11 +51,6 @@ def read(judging: Judging, container: Container) -> Document | None:
     for other in container.members.values():
         _judge_other(judging, other)
     return plan
-
-
-def read_plain(judging: Judging, container: Container) -> None:
-    """Nothing to load: the pickles and checkpoints among the members are judged, and a payload in them named."""
-    archive.members(judging, container)
 
 
 def _external(judging: Judging, graph: ObjectGraph, tables: Tables) -> External:

@@ -419,9 +419,9 @@ class _Machine:
             name, i = text.line(data, i, member, at, framed=framed)
             stack.append(self._global(text.name(module, limits, member, at), text.name(name, limits, member, at), at))
         elif op == STACK_GLOBAL:
-            qualname, modname = stack.pop(), stack.pop()
+            qualname, modname = (stack.pop(), stack.pop()) if len(stack) > 1 else (None, None)
             if type(qualname) is not str or type(modname) is not str:
-                raise self._error("STACK_GLOBAL takes a module and a name that are strings", at, "SL201")
+                raise self._error("STACK_GLOBAL looks up a module and a name, and they are not two strings: which name it is nobody can know", at, "SL208")
             if max(len(qualname), len(modname)) > limits.global_name_bytes:
                 raise exceeded("global_name_bytes", limits.global_name_bytes, "a name is longer", member, at)
             stack.append(self._global(modname, qualname, at))

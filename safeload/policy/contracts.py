@@ -374,7 +374,7 @@ CONTRACTS: dict[str, Contract] = {
         _contract("bytearray", "bytearray", _VALUE, "()", "bytes", "str str", check=bytearray_args),
         _contract("namespace", "namespace", _VALUE + " build", "()", state=attributes_state),
         # immutable plain values
-        _contract("latin1-bytes", "bytes", "call", literal=literals.latin1_bytes),
+        _contract("latin1-bytes", "bytes", "call reference", literal=literals.latin1_bytes),
         _contract("bytes", "bytes", "call reference", literal=literals.empty_bytes),
         _contract("complex", "complex", "call reference", literal=literals.complex_number),
         _contract("size", "size", _VALUE, literal=literals.size),

@@ -55,7 +55,7 @@ def test_every_dialect_that_tarfile_writes(form: int, mtime: float) -> None:
     long = "deep/" * 30 + "name"
     data = tar({**TWO, long if form != tarfile.USTAR_FORMAT else long[:130]: b"z", "grün": b""}, form=form, mtime=mtime)
     found = opened(data)
-    assert found.format == "tar" and [finding.rule for finding in found.findings] == ["SL002"]
+    assert found.format == "tar" and found.findings == () and "4 members" in found.detail
     with tarfile.open(fileobj=io.BytesIO(data)) as oracle:
         wanted = {member.name: oracle.extractfile(member).read() for member in oracle.getmembers()}  # type: ignore[union-attr]
     assert contents(found) == wanted and len(wanted) == 4

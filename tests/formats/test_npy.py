@@ -122,7 +122,7 @@ def test_every_cut_and_flip_ends_within_the_law() -> None:
     """Law 3, on a file small enough to try them all."""
     whole = saved(np.arange(6, dtype="<i4").reshape(2, 3))
     for length in range(len(whole)):
-        assert safeload.scan(whole[:length]).verdict == "inconclusive"
+        assert safeload.scan(whole[:length]).verdict == ("rejected" if length == 1 else "inconclusive")  # its first byte alone is a STACK_GLOBAL
     for place in range(len(whole) - 24):
         changed = bytearray(whole)
         changed[place] ^= 0x11

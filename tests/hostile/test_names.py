@@ -53,8 +53,12 @@ NOT_TEXT = {
 
 @pytest.mark.parametrize("name", NOT_TEXT)
 def test_a_name_is_two_strings(refused: Refusal, name: str) -> None:
-    verdict = "rejected" if name == "computed" else "inconclusive"  # builtins.str is named before the stream breaks
-    refused(stream(NOT_TEXT[name] + "STACK_GLOBAL\n", 4), verdict, "SL201")
+    refused(stream(NOT_TEXT[name] + "STACK_GLOBAL\n", 4), "rejected", "SL208")
+
+
+def test_a_name_on_an_empty_stack(refused: Refusal) -> None:
+    refused(b"\x93", "rejected", "SL208")
+    refused(b"\x93.", "rejected", "SL208")
 
 
 MISSES = {

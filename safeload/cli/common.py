@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -138,7 +138,7 @@ def _reason(error: CheckpointError) -> str:
     return f"{error.message} [{error.rule}]{f' at {place}' if place else ''}"
 
 
-def worst(codes: list[int]) -> int:
+def worst(codes: Collection[int]) -> int:
     """The exit code of several: 1, 2, 3, 0; nothing at all is 3."""
     return next((code for code in WORST_FIRST if code in codes), EXIT_NOTHING)
 

@@ -1,4 +1,4 @@
-"""`safeload scan`: paths become reports, as text or JSON, and one exit code for all of them.
+"""`safeload scan`: paths become one exit code and reports, in as many formats as asked for (`safeload.report.formats`).
 
 Each file stands alone: what cannot be opened is an inconclusive result, and the run goes on. No array is built and numpy is not imported.
 """
@@ -6,9 +6,8 @@ Each file stands alone: what cannot be opened is an inconclusive result, and the
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -22,27 +21,23 @@ from safeload.cli.common import (
     complain,
     encoding_option,
     exit_of,
-    painter,
     policy_option,
     project_policy,
     stdin_or_path,
-    terminal_width,
     worst,
 )
+from safeload.cli.outputs import Output, format_option, needs_of, outputs_of, reports
 from safeload.cli.walk import Target, Walked, targets
 from safeload.errors import PolicyFileError
-from safeload.escape import escape
-from safeload.findings import Finding, Report
+from safeload.findings import Finding, Report, Verdict
 from safeload.judge import Reading, Verify, unread_report
 from safeload.policy.model import Policy
-from safeload.report.layout import DEFAULT_WIDTH, MAX_WIDTH, MIN_WIDTH, plural, wrap
+from safeload.report.writer import VERDICTS, Difference, End, Needs, Run
 
 if TYPE_CHECKING:
     from safeload.cli.config import Chosen
     from safeload.policy.lockfile import Lock, Locked
-    from safeload.policytools.lock import Difference  # only --locked pays for it
-
-FULL_OF_SEVERAL = 1  # findings shown in full for each of several files, without --all
+    from safeload.policytools.lock import Difference as Found  # only --locked pays for it
 
 
 class Comparing(msgspec.Struct, kw_only=True):
@@ -68,6 +63,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     digest: bool
     show_all: bool
     comparing: Comparing | None = None
+    outputs: tuple[Output, ...] = ()
 
     @property
     def policy(self) -> Policy:
@@ -78,7 +74,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[PATH|-]...")
 @policy_option
-@click.option("--format", "-f", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of the report.")
+@format_option
 @click.option("--output", "-o", metavar="FILE", help="Write the report there instead of to standard output.")
 @click.option("--all", "show_all", is_flag=True, help="Show every finding in full, and every name.")
 @click.option("--exclude", metavar="GLOB", multiple=True, help="Skip such files of a folder; may be given more than once.")
@@ -90,7 +86,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def scan(
     paths: tuple[str, ...],
     policy: str | None,
-    format_: str,
+    formats: tuple[str, ...],
     output: str | None,
     show_all: bool,
     exclude: tuple[str, ...],
@@ -109,30 +105,51 @@ def scan(
     exits 0 like --exit-zero; what differs from a lock file exits 1 all the same.
     """
     check_encoding(encoding)
+    wanted = outputs_of(formats, output)
     comparing = _comparing(locked) if locked is not None else None
     if comparing is not None:
         paths, exclude = _locked_paths(comparing, paths), exclude or comparing.lock.exclude
-    digest = format_ == "json" or comparing is not None if digest is None else digest or comparing is not None
-    plan = Plan(chosen=project_policy(policy, paths), encoding=encoding, verify=verify, digest=digest, show_all=show_all, comparing=comparing)
-    code = _write(paths, exclude, plan, format_, output)
+    chosen = project_policy(policy, paths)
+    run = Run(policy=chosen.policy, chosen_by=chosen.by, several=_several(paths), show_all=show_all, comparing=locked)
+    needs = needs_of(wanted, run)
+    digest = comparing is not None or (needs.digest if digest is None else digest)
+    plan = Plan(chosen=chosen, encoding=encoding, verify=verify, digest=digest, show_all=show_all, comparing=comparing, outputs=wanted)
+    return _write(paths, exclude, plan, run, needs, exit_zero=exit_zero)
+
+
+def _write(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, run: Run, needs: Needs, *, exit_zero: bool) -> int:
+    """Judge the files, and hand each to every report as soon as it is judged. The exit code is the last thing that a report is told."""
+    from safeload.report.rows import row_of, unopened_row
+
+    walked = Walked()
+    codes: set[int] = set()
+    counts: dict[Verdict, int] = dict.fromkeys(VERDICTS, 0)
+    with reports(plan.outputs, run) as out:
+        for target in _to_judge(paths, exclude, plan, walked):
+            found = _noted(target, plan)
+            row = unopened_row(found) if isinstance(found, Report) else row_of(found, needs)
+            if row.unopened and not run.several:
+                complain(f"{row.report.path}: {row.report.findings[0].message}")
+            out.row(row)
+            codes.add(exit_of(row.report))
+            counts[row.report.verdict] += 1
+        for path in walked.empty:
+            complain(f"{path}: the folder holds no file to check")
+            codes.add(EXIT_NOTHING)
+        if not codes:
+            complain("nothing to check: no path was given")
+        differences = tuple(Difference(each.path, each.what, each.message) for each in _differences(paths, exclude, plan))
+        code = _code(codes, differences, plan, exit_zero=exit_zero)
+        out.end(End(counts=counts, exit_code=code, nothing=tuple(walked.empty), excluded=walked.excluded, differences=differences))
+    return EXIT_NO_VERDICT if out.failed else code
+
+
+def _code(codes: set[int], differences: tuple[Difference, ...], plan: Plan, *, exit_zero: bool) -> int:
     if exit_zero:
         return EXIT_ACCEPTED
-    if comparing is not None and _differences(paths, exclude, plan):
+    if differences:
         return EXIT_REJECTED
-    return EXIT_ACCEPTED if plan.policy.mode == "audit" else code
-
-
-def _write(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, format_: str, output: str | None) -> int:
-    """Run, and put the report where it belongs."""
-    emit = _json if format_ == "json" else _text
-    if output is None or output == "-":
-        return emit(paths, exclude, plan, sys.stdout)
-    try:
-        with open(output, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
-            return emit(paths, exclude, plan, stream)
-    except OSError as error:  # of the report: those of the files became results
-        complain(f"--output {output}: {error.strerror or error}")
-        return EXIT_NO_VERDICT
+    return EXIT_ACCEPTED if plan.policy.mode == "audit" else worst(codes)
 
 
 # ---- a lock file ------------------------------------------------------------------------------------------------------------------------
@@ -158,7 +175,7 @@ def _locked_paths(comparing: Comparing, paths: tuple[str, ...]) -> tuple[str, ..
     return paths or tuple(os.path.normpath(os.path.join(folder, path)) for path in comparing.lock.paths)
 
 
-def _differences(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan) -> list[Difference]:
+def _differences(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan) -> list[Found]:
     from safeload.policytools.lock import differences, locked_path, made_lock
 
     if plan.comparing is None:
@@ -169,9 +186,11 @@ def _differences(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan) -
 
 
 def _to_judge(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, walked: Walked) -> Iterator[Target]:
-    """The files that the paths mean, without the lock that they are compared with."""
+    """The files that the paths mean, without the lock that they are compared with, and without the reports that are being written."""
+    ours = {os.path.abspath(each.path) for each in plan.outputs if each.path is not None}
+    ours |= {os.path.abspath(plan.comparing.file)} if plan.comparing is not None else set()
     for target in targets(paths, exclude, walked):
-        if plan.comparing is None or os.path.abspath(target.path) != os.path.abspath(plan.comparing.file):
+        if not ours or os.path.abspath(target.path) not in ours:
             yield target
 
 
@@ -210,85 +229,5 @@ def _unopened(path: str, reason: str, policy: Policy) -> Report:
     return unread_report(path, policy, Finding(rule="SL005", message=f"the file cannot be read: {reason}"))
 
 
-# ---- JSON -------------------------------------------------------------------------------------------------------------------------------
-
-
-def _json(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, stream: IO[str]) -> int:
-    from safeload.report import json_v1
-
-    walked = Walked()
-    readings = (_noted(target, plan) for target in _to_judge(paths, exclude, plan, walked))
-    reports = [found if isinstance(found, Report) else found.report for found in readings]
-    policy = plan.policy
-    header = json_v1.policy_of(name=policy.name, version=policy.version, sha256=policy.sha256, file=policy.file)
-    compared = None
-    if plan.comparing is not None:
-        compared = json_v1.compared(plan.comparing.file, [(each.path, each.what, each.message) for each in _differences(paths, exclude, plan)])
-    stream.write(json_v1.render(reports, policy=header, nothing=walked.empty, compared=compared))
-    return worst([*map(exit_of, reports), *(EXIT_NOTHING for _ in walked.empty)])
-
-
-# ---- text -------------------------------------------------------------------------------------------------------------------------------
-
-
-def _text(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, stream: IO[str]) -> int:
-    """Reports one by one, as they come; a head and a summary where there are several."""
-    from safeload.report.snippets import snippets_of
-    from safeload.report.text import Style, head_lines, render, shown_findings
-
-    several = _several(paths)
-    width = min(max(terminal_width(stream) or DEFAULT_WIDTH, MIN_WIDTH), MAX_WIDTH)
-    full = None if plan.show_all else FULL_OF_SEVERAL if several else Style().full
-    paint = painter(stream) or (lambda _, text: text)
-    style = Style(width=width, full=full, named=several, advise=not several or plan.show_all, paint=paint)
-    walked = Walked()
-    codes: list[int] = []
-    counts = {"accepted": 0, "rejected": 0, "inconclusive": 0}
-    after_block = True  # one-line verdicts stand close together, everything longer stands apart
-    for target in _to_judge(paths, exclude, plan, walked):
-        found = _noted(target, plan)
-        report = found if isinstance(found, Report) else found.report
-        if not codes and (several or not isinstance(found, Report)):
-            stream.write("\n".join(head_lines(report, plan.chosen.by, plan.policy.mode, width)) + "\n")
-            stream.write("\n" if not several and (report.verdict != "accepted" or report.findings) else "")
-        if isinstance(found, Report) and not several:
-            complain(f"{report.path}: {report.findings[0].message}")
-        else:
-            snippets = {} if isinstance(found, Report) else snippets_of(found, shown_findings(report, full))
-            block = report.verdict != "accepted" or bool(report.findings)
-            stream.write(("\n" if several and (block or after_block) else "") + render(report, snippets, style))
-            after_block = block
-        codes.append(exit_of(report))
-        counts[report.verdict] += 1
-    for path in walked.empty:
-        complain(f"{path}: the folder holds no file to check")
-        codes.append(EXIT_NOTHING)
-    if several and any(counts.values()):
-        stream.write("\n" + "\n".join(_summary(counts, walked, width)) + "\n")
-    elif not codes:
-        complain("nothing to check: no path was given")
-    if plan.comparing is not None:
-        stream.write("\n" + "\n".join(_difference_lines(_differences(paths, exclude, plan), plan, width)) + "\n")
-    return worst(codes)
-
-
-def _difference_lines(found: list[Difference], plan: Plan, width: int) -> list[str]:
-    name = escape(plan.comparing.file) if plan.comparing is not None else ""
-    if not found:
-        return [f"nothing differs from {name}"]
-    lines = [f"{plural(len(found), 'difference')} from {name}:"]
-    for each in found:
-        lines += wrap(escape(f"{each.path}: {each.message}" if each.path is not None else each.message, 1_000), width, first="  ", rest="    ")
-    return lines
-
-
 def _several(paths: tuple[str, ...]) -> bool:
-    import os.path
-
     return len(paths) > 1 or any(path != "-" and os.path.isdir(path) for path in paths)
-
-
-def _summary(counts: dict[str, int], walked: Walked, width: int) -> list[str]:
-    parts = [f"{count:,} {verdict}" for verdict, count in counts.items()]
-    excluded = f"; {plural(walked.excluded, 'file')} left out by --exclude" if walked.excluded else ""
-    return wrap(f"{plural(sum(counts.values()), 'file')}: {', '.join(parts)}{excluded}", width, rest="    ")

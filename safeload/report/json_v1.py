@@ -1,4 +1,4 @@
-"""Reports become one JSON document, `safeload-report-v1`: for programs, the same bytes for the same files, policy and version.
+"""Rows become one JSON document, `safeload-report-v1`: for programs, the same bytes for the same files, policy and version.
 
 Keys have a fixed order, there is no time and no host in it. The document is ASCII: names from a file stand there in full, with everything beyond
 U+007E as `\\uXXXX`, so that printing it harms no terminal. A lone surrogate, which JSON cannot carry, is spelled out as a backslash escape.
@@ -8,38 +8,48 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
 from safeload import __version__
 from safeload.findings import Finding, GlobalUse, MemberInfo, Report
+from safeload.policy.model import Policy
+from safeload.report.writer import VERDICTS, Difference, End, Row, Run
 
 SCHEMA = "safeload-report-v1"
-VERDICTS = ("accepted", "rejected", "inconclusive")
 _BEYOND_ASCII = re.compile("[^\x00-\x7e]")
 
 
-def render(
-    reports: Iterable[Report], *, policy: dict[str, Any] | None = None, nothing: Iterable[str] = (), compared: dict[str, Any] | None = None
-) -> str:
-    """The document, indented by two, with a newline at its end. `locked` is in it where there was a lock file to compare with (`compared`).
+class JsonWriter:
+    """Writes the document result by result; the whole of it is laid out as `encode` would lay it out."""
 
-    `policy` is needed where `reports` may be empty (`policy_of`); `nothing` are the paths that held no file, in the order they were given.
-    """
-    results = [result(report) for report in reports]
-    empty = [clean(path) for path in nothing]
-    found = [entry["verdict"] for entry in results]
-    document = {
-        "schema": SCHEMA,
-        "tool": {"name": "safeload", "version": __version__},
-        "policy": policy,
-        "results": results,
-        "nothing": empty,
-        **({"locked": compared} if compared is not None else {}),
-        "summary": {**{verdict: found.count(verdict) for verdict in VERDICTS}, "nothing": len(empty), "files": len(results)},
-    }
-    return encode(document)
+    def __init__(self, stream: IO[str], run: Run) -> None:
+        self._stream, self._run = stream, run
+        self._any = False
+
+    def begin(self) -> None:
+        """Everything in front of the results."""
+        head = encode({"schema": SCHEMA, "tool": {"name": "safeload", "version": __version__}, "policy": policy_of(self._run.policy)})
+        self._stream.write(head.removesuffix("\n}\n") + ',\n  "results": [')
+
+    def row(self, row: Row) -> None:
+        """One result."""
+        self._stream.write((",\n    " if self._any else "\n    ") + _indented(encode(result(row.report)), 4))
+        self._any = True
+
+    def end(self, end: End) -> None:
+        """Everything behind them. `locked` is there where there was a lock file to compare with."""
+        nothing = [clean(path) for path in end.nothing]
+        counts: dict[str, int] = {verdict: end.counts[verdict] for verdict in VERDICTS}
+        locked = {} if self._run.comparing is None else {"locked": compared(self._run.comparing, end.differences)}
+        tail = encode({"nothing": nothing, **locked, "summary": {**counts, "nothing": len(nothing), "files": end.files}})
+        self._stream.write(("\n  ]" if self._any else "]") + "," + tail.removeprefix("{"))
+
+
+def _indented(text: str, by: int) -> str:
+    """A document inside another; no string in it holds a line break of its own."""
+    return text.rstrip("\n").replace("\n", "\n" + " " * by)
 
 
 def encode(document: Any) -> str:
@@ -48,17 +58,17 @@ def encode(document: Any) -> str:
     return _BEYOND_ASCII.sub(_escaped, text) + "\n"
 
 
-def compared(file: str, differences: Iterable[tuple[str | None, str, str]]) -> dict[str, Any]:
-    """What `scan --locked` found: (path, what, message) of each difference."""
+def compared(file: str, differences: Iterable[Difference]) -> dict[str, Any]:
+    """What `scan --locked` found."""
     return {
         "file": clean(file),
-        "differences": [{"path": clean(path), "what": what, "message": clean(message)} for path, what, message in differences],
+        "differences": [{"path": clean(each.path), "what": each.what, "message": clean(each.message)} for each in differences],
     }
 
 
-def policy_of(*, name: str, version: str, sha256: str, file: str | None) -> dict[str, Any]:
+def policy_of(policy: Policy) -> dict[str, Any]:
     """The policy's own object."""
-    return {"name": name, "version": version, "sha256": sha256, "file": None if file is None else clean(file)}
+    return {"name": policy.name, "version": policy.version, "sha256": policy.sha256, "file": clean(policy.file)}
 
 
 def result(report: Report) -> dict[str, Any]:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 from safeload.api import scan
+from safeload.findings import Report
+from safeload.policy.resolve import load_policy
 from safeload.report import json_v1
+from safeload.report.writer import VERDICTS, End, Row, Run
 from tests.cli.inputs import EVIL, state_dict
+
+
+def rendered(*reports: Report) -> str:
+    """The document on these files."""
+    stream = io.StringIO()
+    writer = json_v1.JsonWriter(stream, Run(policy=load_policy("checkpoint"), several=len(reports) != 1))
+    writer.begin()
+    for report in reports:
+        writer.row(Row(report=report))
+    writer.end(End(counts={verdict: sum(report.verdict == verdict for report in reports) for verdict in VERDICTS}, exit_code=1))
+    return stream.getvalue()
 
 
 def test_the_shape() -> None:
     report = scan(EVIL, digest=True)
-    document = json.loads(json_v1.render([report], policy=json_v1.policy_of(name="checkpoint", version="1", sha256="0", file=None)))
+    document = json.loads(rendered(report))
     assert list(document) == ["schema", "tool", "policy", "results", "nothing", "summary"]
     assert document["schema"] == "safeload-report-v1"
-    assert document["policy"] == {"name": "checkpoint", "version": "1", "sha256": "0", "file": None}
+    policy = load_policy("checkpoint")
+    assert document["policy"] == {"name": "checkpoint", "version": policy.version, "sha256": policy.sha256, "file": policy.file}
     (result,) = document["results"]
     assert result["verdict"] == "rejected"
     assert len(result["sha256"]) == 64
@@ -36,7 +52,13 @@ def test_members_and_counts() -> None:
 
 
 def test_the_same_bytes_every_time() -> None:
-    assert json_v1.render([scan(state_dict(), digest=True)]) == json_v1.render([scan(state_dict(), digest=True)])
+    assert rendered(scan(state_dict(), digest=True)) == rendered(scan(state_dict(), digest=True))
+
+
+def test_written_file_by_file_it_is_the_document_that_would_be_written_at_once() -> None:
+    for reports in ((), (scan(EVIL),), (scan(EVIL), scan(state_dict()), scan(b""))):
+        text = rendered(*reports)
+        assert text == json_v1.encode(json.loads(text))
 
 
 def test_the_document_is_ascii_and_keeps_every_character() -> None:

@@ -1,0 +1,25 @@
+"""A `Reading` becomes the `Row` of a report: what was judged, and no more beside it than the formats of the run ask for."""
+
+from __future__ import annotations
+
+from safeload.findings import Report
+from safeload.judge import Reading
+from safeload.report.snippets import snippets_of
+from safeload.report.text import shown_findings
+from safeload.report.writer import ALL, Listing, Needs, Row
+
+
+def row_of(reading: Reading, needs: Needs) -> Row:
+    """The row of a file that was read."""
+    report = reading.report
+    return Row(report=report, listings=_listings(reading, needs.listings) if needs.listings else ())
+
+
+def unopened_row(report: Report) -> Row:
+    """The row of a file of which no byte was read."""
+    return Row(report=report, unopened=True)
+
+
+def _listings(reading: Reading, count: int) -> tuple[Listing, ...]:
+    findings = shown_findings(reading.report, None if count >= ALL else count)
+    return tuple(Listing(member=member, offset=offset, lines=lines) for (member, offset), lines in snippets_of(reading, findings).items())

@@ -1,0 +1,142 @@
+"""What every report format works on: the run, a row for each file, and the end. A writer is a pure function of these records onto one stream.
+
+    begin:  what all files have in common          `Run`
+    row:    one file, as soon as it was judged     `Row`
+    end:    what only the whole run knows          `End`
+
+Rows are written as they come, so that a report of a million files costs the memory of one. What a format can only say once it has seen everything, and must
+say at the top, waits in a spool (`spool`), which goes to disk when it is long.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import IO, Protocol
+
+import msgspec
+
+from safeload.findings import Report, Verdict
+from safeload.machine.listing import Line
+from safeload.policy.model import Policy
+from safeload.report.layout import DEFAULT_WIDTH
+from safeload.report.snippets import Place
+
+VERDICTS: tuple[Verdict, ...] = ("accepted", "rejected", "inconclusive")
+SPOOL_BYTES = 8 << 20  # of a spool, before it goes to disk
+COPY_CHARACTERS = 1 << 20
+ALL = 1 << 62  # findings: every one
+
+Painter = Callable[[str, str], str]
+"""(what the text is: error, note, accepted, rejected, inconclusive, place, arrow; the text) -> the text, coloured."""
+
+
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a format shows beyond the report of a file; whoever judges prepares no more than that."""
+
+    digest: bool = False  # sha256 of the file, which reads all of it
+    listings: int = 0  # findings of each file whose lines of the listing are shown; ALL
+    contents: bool = False  # tensors, and who owns which bytes
+    opinion: bool = False  # what fickling says
+
+    def __or__(self, other: Needs) -> Needs:
+        return Needs(
+            digest=self.digest or other.digest,
+            listings=max(self.listings, other.listings),
+            contents=self.contents or other.contents,
+            opinion=self.opinion or other.opinion,
+        )
+
+
+class Screen(msgspec.Struct, frozen=True, kw_only=True):
+    """Where text goes: columns, and colours for a terminal."""
+
+    width: int = DEFAULT_WIDTH
+    paint: Painter = lambda _, text: text
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What all files of a report have in common."""
+
+    policy: Policy
+    chosen_by: str | None = None  # what chose the policy, where that was not the caller
+    several: bool = False  # more than one file, or a folder
+    show_all: bool = False
+    comparing: str | None = None  # the lock file that the run is compared with
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """The lines of a stream that lead to one place."""
+
+    member: str | None
+    offset: int
+    lines: tuple[Line, ...]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One file: its report, and what the formats of the run need beside it."""
+
+    report: Report
+    unopened: bool = False  # no byte of it was read
+    listings: tuple[Listing, ...] = ()
+
+    def snippets(self) -> dict[Place, tuple[Line, ...]]:
+        """(member, offset) to the lines that lead there."""
+        return {(listing.member, listing.offset): listing.lines for listing in self.listings}
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One thing that is not as the lock file has it; `path` is None where it concerns the whole."""
+
+    path: str | None
+    what: str
+    message: str
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """What only the whole run knows. The counts of every format are these."""
+
+    counts: dict[Verdict, int]  # files of each verdict
+    exit_code: int
+    nothing: tuple[str, ...] = ()  # folders that held no file
+    excluded: int = 0  # files that --exclude took away
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def files(self) -> int:
+        """All of them."""
+        return sum(self.counts.values())
+
+
+class Writer(Protocol):
+    """One report that is being written."""
+
+    def begin(self) -> None:
+        """Before the first row."""
+
+    def row(self, row: Row) -> None:
+        """One file."""
+
+    def end(self, end: End) -> None:
+        """Behind the last row. Writes nothing of its own beyond this; the stream is closed by whoever opened it."""
+
+
+# ---- spools -----------------------------------------------------------------------------------------------------------------------------
+
+
+def spool() -> IO[str]:
+    """Text that has to wait: in memory, on disk once it is long. Gone when it is closed."""
+    return tempfile.SpooledTemporaryFile(SPOOL_BYTES, mode="w+", encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def pour(waiting: IO[str], stream: IO[str]) -> None:
+    """All of a spool onto the stream, and the spool closed."""
+    for part in _parts(waiting):
+        stream.write(part)
+    waiting.close()
+
+
+def _parts(waiting: IO[str]) -> Iterator[str]:
+    waiting.seek(0)
+    while part := waiting.read(COPY_CHARACTERS):
+        yield part

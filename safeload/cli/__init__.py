@@ -20,6 +20,7 @@ VERBS: dict[str, str] = {
     "tree": "Show the structure of the value in a file.",
     "dis": "List the opcodes of a file's pickle, in words.",
     "explain": "Say of each name in a file which policy entry decides, and why.",
+    "diff": "Compare two checkpoints: names, capabilities, tensors, values.",
     "lock": "Record files and their verdicts; scan --locked compares with that.",
     "policy": "Write, test, review and compare policies.",
 }
@@ -54,6 +55,10 @@ class Verbs(click.Group):
             from safeload.cli.explain import explain
 
             return explain
+        if cmd_name == "diff":
+            from safeload.cli.diff import diff
+
+            return diff
         if cmd_name == "policy":
             from safeload.cli.policy import policy
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from safeload.errors import UnsupportedFormat as UnsupportedFormat
     from safeload.findings import Finding as Finding
     from safeload.findings import Report as Report
+    from safeload.guarding import Guard as Guard
+    from safeload.guarding import GuardWarning as GuardWarning
+    from safeload.guarding import guard as guard
     from safeload.limits import Limits as Limits
     from safeload.modules import state_dict as state_dict
     from safeload.placement.registry import register_package as register_package
@@ -36,9 +39,9 @@ if TYPE_CHECKING:
 
 # Listed twice, for readers of types above and for Python below: a computed import would be shorter and is what this project exists to avoid.
 __all__ = [
-    "CheckpointError", "ContainerError", "DeviceUnavailable", "Finding", "LimitExceeded", "Limits", "Policy", "PolicyFileError", "PolicyRejected", "Report",
-    "RestrictedUnpickler", "SafeloadError", "StorageError", "StreamError", "UnsupportedFormat", "get_unsafe_globals_in_checkpoint", "load", "load_policy",
-    "open", "register_package", "scan", "state_dict",
+    "CheckpointError", "ContainerError", "DeviceUnavailable", "Finding", "Guard", "GuardWarning", "LimitExceeded", "Limits", "Policy", "PolicyFileError",
+    "PolicyRejected", "Report", "RestrictedUnpickler", "SafeloadError", "StorageError", "StreamError", "UnsupportedFormat", "get_unsafe_globals_in_checkpoint",
+    "guard", "load", "load_policy", "open", "register_package", "scan", "state_dict",
 ]  # fmt: skip
 
 
@@ -51,6 +54,10 @@ def __getattr__(name: str) -> object:
         from safeload import findings
 
         return vars(findings)[name]
+    if name in ("Guard", "GuardWarning", "guard"):
+        from safeload import guarding
+
+        return vars(guarding)[name]
     if name == "Limits":
         from safeload.limits import Limits
 

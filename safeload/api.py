@@ -64,7 +64,7 @@ def load(
         raise TypeError("safeload has no pickle_module; what may be loaded is decided by policy=")
     if not (mmap is None or isinstance(mmap, bool) or mmap == "r"):
         raise TypeError(f"mmap is True, False, 'r' or None, not {mmap!r}")
-    resolved, budget_limits = _policy_and_limits(policy, limits)
+    resolved, budget_limits = policy_and_limits(policy, limits)
     is_file = is_seekable(f)
     options = _options(encoding, errors, extra_opaque=frozenset(constructors or ()), first_only=is_file)
     start = f.tell() if is_file else 0  # type: ignore[union-attr]
@@ -106,7 +106,7 @@ def read(
     digest: bool = False,
 ) -> Reading:
     """`scan`, with the interpreted streams beside the report: for listings and explanations."""
-    resolved, budget_limits = _policy_and_limits(policy, limits)
+    resolved, budget_limits = policy_and_limits(policy, limits)
     options = _options(encoding, "strict", verify=verify, digest=digest)
     try:
         source = open_source(f, budget_limits)
@@ -130,7 +130,7 @@ def open(
     """
     from safeload.lazy import Checkpoint
 
-    resolved, budget_limits = _policy_and_limits(policy, limits)
+    resolved, budget_limits = policy_and_limits(policy, limits)
     options = _options(encoding, "strict")
     source = open_source(f, budget_limits)
     try:
@@ -157,7 +157,7 @@ class RestrictedUnpickler:
         limits: Limits | Mapping[str, int] | None = None,
     ) -> None:
         self._file = file
-        self._policy, self._limits = _policy_and_limits(policy, limits)
+        self._policy, self._limits = policy_and_limits(policy, limits)
         self._options = _options(encoding, errors, first_only=True)
 
     def load(self) -> Any:
@@ -202,7 +202,8 @@ def _options(encoding: str, errors: str, **more: Any) -> Options:
     return Options(encoding=encoding, errors=errors, **more)
 
 
-def _policy_and_limits(policy: str | os.PathLike[str] | Policy | None, limits: Limits | Mapping[str, int] | None) -> tuple[Policy, Limits]:
+def policy_and_limits(policy: str | os.PathLike[str] | Policy | None, limits: Limits | Mapping[str, int] | None) -> tuple[Policy, Limits]:
+    """The policy that is meant, as of today, and the limits that hold with it."""
     resolved = load_policy(DEFAULT_POLICY if policy is None else policy).on(utc_today())
     if limits is None:
         return resolved, resolved.limits
@@ -211,20 +212,30 @@ def _policy_and_limits(policy: str | os.PathLike[str] | Policy | None, limits: L
 
 def _accepted(reading: Reading, source: ByteSource) -> Reading:
     """The reading, if the file may be loaded; the error that says why not, else."""
+    error = refusal(reading)
+    if error is not None:
+        raise _placed(error, source.name)
     report = reading.report
-    if report.verdict == "rejected":
-        first = report.errors[0]
-        more = f" ({len(report.errors) - 1:,} more in .report)" if len(report.errors) > 1 else ""
-        raise _placed(PolicyRejected(f"{first.message}{more}", rule=first.rule, report=report, member=first.member, offset=first.offset), source.name)
-    if reading.error is not None:
-        raise _placed(reading.error, source.name)
-    if report.verdict != "accepted":
-        first = report.errors[0]
-        raise _placed(error_class(first.rule)(first.message, rule=first.rule, member=first.member, offset=first.offset), source.name)
     if reading.policy.mode != "enforce":
         message = f"policy {report.policy} is {reading.policy.mode}: it judges files and loads none"
         raise _placed(PolicyRejected(message, rule="SL320", report=report), source.name)
     return reading
+
+
+def refusal(reading: Reading) -> CheckpointError | None:
+    """Why a file was not accepted, as the error that `load` raises; None for one that was."""
+    report = reading.report
+    if report.verdict == "accepted":
+        return None
+    if report.verdict != "rejected" and reading.error is not None:
+        return _placed(reading.error, report.path)
+    first = report.errors[0]
+    if report.verdict == "rejected":
+        more = f" ({len(report.errors) - 1:,} more in .report)" if len(report.errors) > 1 else ""
+        error: CheckpointError = PolicyRejected(f"{first.message}{more}", rule=first.rule, report=report, member=first.member, offset=first.offset)
+    else:
+        error = error_class(first.rule)(first.message, rule=first.rule, member=first.member, offset=first.offset)
+    return _placed(error, report.path)
 
 
 def _built(reading: Reading, map_location: Any, *, mapped: bool, constructors: dict[str, Callable[[OpaqueObject], Any]]) -> Any:

@@ -10,7 +10,6 @@ say at the top, waits in a spool (`spool`), which goes to disk when it is long.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import IO, Protocol
 
@@ -126,6 +125,8 @@ class Writer(Protocol):
 
 def spool() -> IO[str]:
     """Text that has to wait: in memory, on disk once it is long. Gone when it is closed."""
+    import tempfile  # text and JSON do without
+
     return tempfile.SpooledTemporaryFile(SPOOL_BYTES, mode="w+", encoding="utf-8", errors="backslashreplace", newline="")
 
 

@@ -7,6 +7,10 @@ Refuses bytes behind the pickle's STOP (SL207) and members that cannot be judged
 from __future__ import annotations
 
 from safeload.containers.base import STORED, Container, Member
+from safeload.containers.compressed import codec_of
+from safeload.containers.npy import MAGIC
+from safeload.containers.sniff import HEAD_BYTES, is_legacy, is_safetensors, is_tar, sniff
+from safeload.containers.zip_end import LOCAL_SIGNATURE
 from safeload.errors import StreamError
 from safeload.formats.judging import Judging
 from safeload.machine.nodes import ObjectGraph
@@ -21,7 +25,7 @@ def read_torch_zip(judging: Judging, container: Container) -> Document | None:
     plans = [stream(judging, container, container.members[name]) for name in container.pickles]
     unreferenced(judging, container)
     for member in container.members.values():
-        if member.role == "unknown" and member.size and not judging.probe(member):
+        if member.role == "unknown" and member.size and not look_into(judging, member):
             judging.find("SL122", f"a member of {member.size:,} bytes that torch.save does not write and safeload cannot judge", member=member.name)
     return plans[0] if len(plans) == 1 else None
 
@@ -31,6 +35,33 @@ def source_of(judging: Judging, member: Member) -> ByteSource:
     if member.method == STORED:
         return judging.source.part(member.offset, member.size)
     return ByteSource(name=member.name, size=member.size, buffer=bytearray(judging.member_bytes(member)))
+
+
+def is_file(source: ByteSource) -> bool:
+    """Is this a file of a format with a name, whether or not it is read, and no bare pickle?"""
+    head = source.read(0, min(source.size, HEAD_BYTES))
+    if is_archive(source) or is_safetensors(head, source.size) or codec_of(head) is not None:
+        return True
+    found = sniff(head, source.size)
+    return found is not None and found.rule == "SL002"
+
+
+def is_archive(source: ByteSource) -> bool:
+    """The same for the formats that no number begins like, but once in four billion."""
+    head = source.read(0, min(source.size, HEAD_BYTES))
+    return head.startswith((LOCAL_SIGNATURE, MAGIC)) or is_legacy(head) or is_tar(head)
+
+
+def look_into(judging: Judging, member: Member) -> bool:
+    """Judge a member that has no meaning in its archive, so that a payload in it is named. True for a pickle, of which there is no more to be said.
+
+    A whole file is judged as one, and stays a member that nobody writes there.
+    """
+    source = source_of(judging, member)
+    if is_file(source):
+        judging.nested(source, member.name)
+        return False
+    return judging.probe(member)
 
 
 def check_crc(judging: Judging, member: Member) -> None:
@@ -77,7 +108,11 @@ def unreferenced(judging: Judging, container: Container) -> None:
     for key, member in container.storages.items():
         if key not in judging.used and member.size:
             judging.find("SL123", f"storage {key[:40]!a} ({member.size:,} bytes) belongs to no tensor", level="note", member=member.name)
-            judging.probe(member)
+            source = source_of(judging, member)
+            if is_archive(source):
+                judging.nested(source, member.name)
+            else:
+                judging.probe(member)
 
 
 def text_or_unknown(judging: Judging, member: Member) -> None:

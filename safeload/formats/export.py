@@ -18,7 +18,7 @@ from safeload.containers.json_strict import BadJson, parse
 from safeload.containers.torch_archive import JSON_SUFFIX, MAX_JSON_BYTES
 from safeload.containers.zip_names import shown
 from safeload.errors import CheckpointError, ContainerError
-from safeload.formats.archive import source_of, text_or_unknown
+from safeload.formats.archive import look_into, source_of, text_or_unknown
 from safeload.formats.code import judge_code
 from safeload.formats.judging import Judging
 from safeload.storage import geometry
@@ -47,7 +47,7 @@ def read(judging: Judging, container: Container) -> Document | None:
     for member in container.members.values():
         if member.role == "record" and member.name.endswith(JSON_SUFFIX):
             _json(judging, member)
-        elif member.role == "unknown" and member.size and not judging.probe(member):
+        elif member.role == "unknown" and member.size and not look_into(judging, member):
             text_or_unknown(judging, member)
         elif member.role == "pickle":
             judging.probe(member)

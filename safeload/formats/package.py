@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from safeload.containers.base import Container
 from safeload.errors import StreamError
-from safeload.formats.archive import stream, text_or_unknown
+from safeload.formats.archive import look_into, stream, text_or_unknown
 from safeload.formats.code import judge_code
 from safeload.formats.judging import Judging
 from safeload.storage.records import Document, Group, Plan
@@ -32,7 +32,7 @@ def read(judging: Judging, container: Container) -> Document | None:
         if member.role in ("pickle", "unknown") and member.size:
             if member.role == "pickle" or judging.member_bytes(member)[:1] == PROTO:
                 parts[name[len(folder) :]] = stream(judging, container, member)
-            elif not judging.probe(member):
+            elif not look_into(judging, member):
                 text_or_unknown(judging, member)
     if not parts:
         raise StreamError("the package holds no pickled resource", rule="SL002")

@@ -12,15 +12,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from safeload.containers.base import STORED, Container, Member
-from safeload.containers.compressed import codec_of
 from safeload.containers.detect import NEWEST_PROTOCOL, PROTO
 from safeload.containers.json_strict import BadJson, parse
-from safeload.containers.npy import MAGIC
-from safeload.containers.sniff import HEAD_BYTES, is_legacy, is_safetensors, is_tar, sniff
 from safeload.containers.torch_archive import CODE_SUFFIXES, MAX_JSON_BYTES
-from safeload.containers.zip_end import LOCAL_SIGNATURE
 from safeload.errors import CheckpointError
-from safeload.formats.archive import check_crc, source_of, text_or_unknown
+from safeload.formats.archive import check_crc, is_file, source_of, text_or_unknown
 from safeload.formats.code import judge_code
 from safeload.formats.judging import NESTED, Judging
 from safeload.formats.package import PREFIX
@@ -48,7 +44,7 @@ def read(judging: Judging, container: Container) -> Document | None:
         if not member.size:
             continue
         source = source_of(judging, member)
-        if member.role != "code" and (_is_file(source) or name.lower().endswith(VALUE_SUFFIXES) or _is_pickle(judging, source)):
+        if member.role != "code" and (is_file(source) or name.lower().endswith(VALUE_SUFFIXES) or _is_pickle(judging, source)):
             parts[name] = _value(judging, source, name)
             if member.method == STORED and (member.size <= judging.limits.pickle_bytes or judging.options.verify == "crc"):
                 check_crc(judging, member)  # what is longer is numbers for the most part, as in an archive by torch
@@ -70,15 +66,6 @@ def read(judging: Judging, container: Container) -> Document | None:
 
 def _with_role(member: Member) -> Member:
     return replace(member, role="code") if member.role == "unknown" and member.name.endswith(CODE_SUFFIXES) else member
-
-
-def _is_file(source: ByteSource) -> bool:
-    """Is this a file of a format with a name, whether or not it is read, and no bare pickle?"""
-    head = source.read(0, min(source.size, HEAD_BYTES))
-    if head.startswith((LOCAL_SIGNATURE, MAGIC)) or is_legacy(head) or is_safetensors(head, source.size) or codec_of(head) is not None or is_tar(head):
-        return True
-    found = sniff(head, source.size)
-    return found is not None and found.rule == "SL002"
 
 
 def _is_pickle(judging: Judging, source: ByteSource) -> bool:

@@ -18,6 +18,7 @@ import msgspec
 from safeload.containers.base import Container, Member
 from safeload.containers.tar import ROLES
 from safeload.errors import CheckpointError, ContainerError, StreamError
+from safeload.formats.archive import look_into
 from safeload.formats.judging import Judging
 from safeload.formats.tar_tables import Tables, read_tables
 from safeload.machine.nodes import Global, ObjectGraph, PersistentId
@@ -104,7 +105,7 @@ def _judge_other(judging: Judging, member: Member) -> None:
             raise ContainerError("sys_info is a dict about the writer of the archive, and nothing else", rule="SL120", member=member.name)
     elif member.role == "directory" and member.name != "./":
         judging.find("SL120", "a folder stands in the archive, and torch writes none", member=member.name)
-    elif member.role == "unknown" and member.name not in ROLES and member.size and not judging.probe(member):
+    elif member.role == "unknown" and member.name not in ROLES and member.size and not look_into(judging, member):
         judging.find("SL122", f"a member of {member.size:,} bytes that torch does not write and safeload cannot judge", member=member.name)
 
 

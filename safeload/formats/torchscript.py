@@ -18,7 +18,7 @@ from safeload.containers.json_strict import BadJson, parse
 from safeload.containers.torch_archive import MAX_JSON_BYTES
 from safeload.containers.zip_names import shown
 from safeload.errors import ContainerError
-from safeload.formats.archive import judge_whole, stream, text_or_unknown
+from safeload.formats.archive import judge_whole, look_into, stream, text_or_unknown
 from safeload.formats.code import judge_code
 from safeload.formats.judging import Judging
 from safeload.machine.nodes import Call, Global
@@ -50,7 +50,7 @@ def read(judging: Judging, container: Container) -> Document | None:
             plans[inner] = stream(judging, _with_storages(container, name.removesuffix(".pkl") + "/"), member)
         elif member.role == "pickle":
             judge_whole(judging, member)
-        elif member.role == "unknown" and member.size and not judging.probe(member):
+        elif member.role == "unknown" and member.size and not look_into(judging, member):
             text_or_unknown(judging, member)
     if folder + MODEL in container.members:
         attributes = plans.get(ATTRIBUTES)

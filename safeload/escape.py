@@ -4,7 +4,8 @@ Text from a file is hostile: it can move the cursor, start a fake log line, turn
 visible. One rule covers that: a character that Unicode does not call printable (controls, formats such as bidi and zero width, surrogates,
 private use, unassigned, every space but U+0020), or that is printable and draws nothing, is written as its escape. Everything else stays.
 
-Markup (HTML, Markdown, a console's own) is a second step and the business of whoever writes it; this step comes first.
+Markup is a second step, at the end of this file: text that went through `escape` becomes text of HTML and XML, of Markdown, of a cell of CSV, of a workflow
+command. Each of them takes what `escape` left and adds what its own reader needs; none of them is of use without that first step.
 """
 
 from __future__ import annotations
@@ -51,3 +52,43 @@ def escaped(char: str) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+# ---- the second step: markup ---------------------------------------------------------------------------------------------------------------
+
+_MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
+_MARKDOWN = str.maketrans({char: f"&#{ord(char)};" for char in "&<>\"'\\`*_{}[]()#+!|~@:$^="})
+_COMMAND = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
+_PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of a formula
+
+
+def markup(text: str, limit: int = DEFAULT_LIMIT) -> str:
+    """For HTML and XML, in an element or in a quoted attribute. What `escape` leaves are characters that XML 1.0 allows."""
+    return escape(text, limit).translate(_MARKUP)
+
+
+def markdown(text: str, limit: int = DEFAULT_LIMIT) -> str:
+    """For Markdown as GitHub and GitLab have it, in a table or outside: punctuation becomes character references, which are never structure (CommonMark 2.5).
+
+    In `<code>` neither of them makes links of names, numbers or addresses.
+    """
+    return f"<code>{escape(text, limit).translate(_MARKDOWN)}</code>" if text else ""
+
+
+def command(text: str, limit: int = DEFAULT_LIMIT) -> str:
+    """The message of a GitHub workflow command, which ends with its line."""
+    return escape(text, limit).translate(_COMMAND)
+
+
+def command_property(text: str, limit: int = DEFAULT_LIMIT) -> str:
+    """A property of a GitHub workflow command (`file=`), which ends at a comma or at `::`."""
+    return escape(text, limit).translate(_PROPERTY)
+
+
+def cell(text: str, limit: int = DEFAULT_LIMIT) -> str:
+    """A field of CSV (RFC 4180), quoted; one that a spreadsheet would compute starts with an apostrophe, which makes it text there."""
+    shown = escape(text, limit)
+    if shown.lstrip(" ").startswith(_FORMULA):
+        shown = "'" + shown
+    return '"' + shown.replace('"', '""') + '"'

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeload.escape import ELLIPSIS, INVISIBLE, escape, quoted
+from safeload.escape import ELLIPSIS, INVISIBLE, cell, command, command_property, escape, markdown, markup, quoted
 
 HOSTILE = {
     "\x1b[31mred": r"\x1b[31mred",
@@ -55,3 +55,45 @@ def test_nothing_unprintable_is_left(text: str) -> None:
 @given(st.text(st.characters(), max_size=300), st.integers(0, 250))
 def test_the_limit_holds(text: str, limit: int) -> None:
     assert len(escape(text, limit)) <= limit + len(ELLIPSIS)
+
+
+# ---- the second step ------------------------------------------------------------------------------------------------------------------------
+
+
+@given(st.text(st.characters(), max_size=40))
+def test_markup_gives_the_escaped_text_back_and_nothing_else(text: str) -> None:
+    import html
+    import xml.etree.ElementTree as ET
+
+    shown = markup(text, 400)
+    assert html.unescape(shown) == escape(text, 400)
+    assert not {"<", ">", '"', "'"} & set(shown)
+    element = ET.fromstring(f'<a b="{shown}">{shown}</a>')
+    assert (element.text or "", element.attrib["b"]) == (escape(text, 400), escape(text, 400))
+
+
+@given(st.text(st.characters(), max_size=40))
+def test_markdown_leaves_no_punctuation_that_is_structure(text: str) -> None:
+    import html
+
+    shown = markdown(text, 400)
+    inside = shown.removeprefix("<code>").removesuffix("</code>")
+    assert html.unescape(inside) == escape(text, 400)
+    assert not set("<>|`*_[]()~@:\\") & set(inside)
+
+
+@given(st.text(st.characters() | st.sampled_from("\r\n%:,"), max_size=40))
+def test_a_workflow_command_has_one_line_and_its_properties_no_end(text: str) -> None:
+    assert not {"\r", "\n"} & set(command(text, 400) + command_property(text, 400))
+    assert not {":", ","} & set(command_property(text, 400))
+    assert command(text, 400).replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%") == escape(text, 400)
+
+
+@given(st.text(st.characters() | st.sampled_from("=+-@ \t\r\n\"',"), max_size=20))
+def test_a_cell_is_read_back_and_never_computed(text: str) -> None:
+    import csv
+    import io
+
+    ((found,),) = csv.reader(io.StringIO(cell(text, 400) + "\r\n", newline=""), strict=True)
+    assert found.removeprefix("'") == escape(text, 400).removeprefix("'")
+    assert not found.lstrip(" ").startswith(("=", "+", "-", "@"))

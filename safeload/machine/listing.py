@@ -24,9 +24,14 @@ MAX_USES = 16  # offsets kept of what one instruction consumed
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One instruction, shown. `argument` and `meaning` are escaped and cut; `uses` are the offsets of the lines that made what it consumes."""
+    """One instruction, shown. `argument` and `meaning` are escaped and cut; `uses` are the offsets of the lines that made what it consumes.
+
+    `number` counts the lines of the stream from 1, `length` the bytes of the instruction.
+    """
 
     offset: int
+    number: int
+    length: int
     name: str
     effect: str
     argument: str
@@ -67,15 +72,17 @@ def listing(data: bytes, graph: ObjectGraph | None = None, *, start: int = 0, en
 class _Tracker:
     """The stack and the memo of one listing, as texts."""
 
-    __slots__ = ("memo", "nodes", "stack")
+    __slots__ = ("count", "memo", "nodes", "stack")
 
     def __init__(self, nodes: dict[int, Node | Effect]) -> None:
         self.nodes = nodes
+        self.count = 0
         self.stack: list[_Object] = []
         self.memo: dict[int, _Object] = {}
 
     def line(self, instruction: Instruction) -> Line:
         op, at = instruction.op, instruction.offset
+        self.count += 1
         argument = shown_argument(instruction)
         taken: list[_Object] = []
         meaning = ""
@@ -95,7 +102,9 @@ class _Tracker:
         else:
             meaning, taken = self._make(instruction)
         uses = tuple(dict.fromkeys(thing.made_at for thing in taken[:MAX_USES] if thing.made_at >= 0))
-        return Line(offset=at, name=op.name, effect=op.effect, argument=argument, meaning=meaning, uses=uses)
+        return Line(
+            offset=at, number=self.count, length=instruction.end - at, name=op.name, effect=op.effect, argument=argument, meaning=meaning, uses=uses
+        )
 
     # ---- the stack ----------------------------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,13 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
 FORMATS: dict[str, Format] = {
     "text": Format(what="for people, at a terminal"),
     "json": Format(what="for programs: safeload-report-v1", needs=Needs(digest=True)),
+    "json-v1": Format(what="the same, and no later version of it", needs=Needs(digest=True)),
+    "sarif": Format(what="code scanning of GitHub and GitLab: SARIF 2.1.0", needs=Needs(digest=True, listings=ALL, bases=True)),
+    "junit": Format(what="a test case for each file: Jenkins, GitLab, Azure"),
+    "markdown": Format(what="the summary of a job", needs=Needs(listings=FULL_OF_SEVERAL)),
+    "github": Format(what="annotations of GitHub Actions"),
+    "cyclonedx": Format(what="an inventory: CycloneDX 1.6, ML-BOM", needs=Needs(digest=True)),
+    "csv": Format(what="a line for each finding: spreadsheets, databases", needs=Needs(digest=True)),
 }
 
 
@@ -35,10 +42,34 @@ def writer(name: str, stream: IO[str], run: Run, screen: Screen) -> Writer:
         from safeload.report.text_writer import TextWriter
 
         return TextWriter(stream, run, screen)
-    if name == "json":
+    if name in ("json", "json-v1"):
         from safeload.report.json_v1 import JsonWriter
 
         return JsonWriter(stream, run)
+    if name == "sarif":
+        from safeload.report.sarif import SarifWriter
+
+        return SarifWriter(stream, run)
+    if name == "junit":
+        from safeload.report.junit import JunitWriter
+
+        return JunitWriter(stream, run)
+    if name == "markdown":
+        from safeload.report.markdown import MarkdownWriter
+
+        return MarkdownWriter(stream, run)
+    if name == "github":
+        from safeload.report.github import GithubWriter
+
+        return GithubWriter(stream, run)
+    if name == "cyclonedx":
+        from safeload.report.cyclonedx import CycloneDxWriter
+
+        return CycloneDxWriter(stream, run)
+    if name == "csv":
+        from safeload.report.csv_table import CsvWriter
+
+        return CsvWriter(stream, run)
     raise ValueError(f"there is no report format {name}")
 
 

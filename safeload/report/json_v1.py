@@ -58,6 +58,11 @@ def encode(document: Any) -> str:
     return _BEYOND_ASCII.sub(_escaped, text) + "\n"
 
 
+def encode_line(document: Any) -> str:
+    """The same on one line, without a newline at its end."""
+    return _BEYOND_ASCII.sub(_escaped, msgspec.json.encode(document).decode("utf-8"))
+
+
 def compared(file: str, differences: Iterable[Difference]) -> dict[str, Any]:
     """What `scan --locked` found."""
     return {

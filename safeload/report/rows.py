@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from safeload.findings import Report
 from safeload.judge import Reading
+from safeload.report.places import bases_of
 from safeload.report.snippets import snippets_of
 from safeload.report.text import shown_findings
 from safeload.report.writer import ALL, Listing, Needs, Row
@@ -12,7 +13,11 @@ from safeload.report.writer import ALL, Listing, Needs, Row
 def row_of(reading: Reading, needs: Needs) -> Row:
     """The row of a file that was read."""
     report = reading.report
-    return Row(report=report, listings=_listings(reading, needs.listings) if needs.listings else ())
+    return Row(
+        report=report,
+        listings=_listings(reading, needs.listings) if needs.listings else (),
+        bases=tuple(bases_of(reading, dict.fromkeys(finding.member for finding in report.findings)).items()) if needs.bases and report.findings else (),
+    )
 
 
 def unopened_row(report: Report) -> Row:

@@ -35,6 +35,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 
     digest: bool = False  # sha256 of the file, which reads all of it
     listings: int = 0  # findings of each file whose lines of the listing are shown; ALL
+    bases: bool = False  # where the members with findings start in the file
     contents: bool = False  # tensors, and who owns which bytes
     opinion: bool = False  # what fickling says
 
@@ -42,6 +43,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
         return Needs(
             digest=self.digest or other.digest,
             listings=max(self.listings, other.listings),
+            bases=self.bases or other.bases,
             contents=self.contents or other.contents,
             opinion=self.opinion or other.opinion,
         )
@@ -78,6 +80,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     report: Report
     unopened: bool = False  # no byte of it was read
     listings: tuple[Listing, ...] = ()
+    bases: tuple[tuple[str | None, int], ...] = ()  # (member, where its byte 0 stands in the file)
 
     def snippets(self) -> dict[Place, tuple[Line, ...]]:
         """(member, offset) to the lines that lead there."""

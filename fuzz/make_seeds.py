@@ -5,8 +5,14 @@ Run `python -m fuzz.make_seeds` from the repository's root to write them again; 
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+import struct
+import zlib
 from pathlib import Path
 
+from fuzz.grammar import legacy
 from fuzz.tars import pack
 from fuzz.zips import repack
 from safeload.opcodes.assemble import assemble
@@ -244,6 +250,87 @@ def stream(name: str, listing: str) -> bytes:
     return assemble(f"{head}{listing}STOP")
 
 
+def npy(descr: str, shape: str, data: bytes, version: int = 1) -> bytes:
+    """A numpy file with this header."""
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    width = "<H" if version == 1 else "<I"
+    header += b" " * (-(len(header) + 9 + struct.calcsize(width)) % 64) + b"\n"
+    return b"\x93NUMPY" + bytes((version, 0)) + struct.pack(width, len(header)) + header + data
+
+
+ARRAY = npy("'<f4'", "(2, 3)", bytes(24))
+JOBLIB = (
+    "PROTO 3\nEMPTY_DICT\nBINUNICODE 'a'\nGLOBAL joblib.numpy_pickle NumpyArrayWrapper\nEMPTY_TUPLE\nNEWOBJ\nEMPTY_DICT\nMARK\n"
+    "BINUNICODE 'subclass'\nGLOBAL numpy ndarray\nBINUNICODE 'shape'\nBININT1 2\nTUPLE1\nBINUNICODE 'order'\nBINUNICODE 'C'\n"
+    f"BINUNICODE 'dtype'\n{DTYPE}BINUNICODE 'allow_mmap'\nNEWTRUE\nSETITEMS\nBUILD\n"
+)
+HEADER = b'{"__metadata__":{"format":"pt"},"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[24,28]}}'
+POLICY = b"""name = "ours"
+version = "1"
+summary = "What our files may hold."
+extends = ["checkpoint"]
+formats = ["torch.zip", "pickle"]
+
+[limits]
+opcodes = 1_000_000
+
+[[allow]]
+id         = "config"
+globals    = ["acme.Config"]
+uses       = ["call", "new", "build"]
+as         = "record"
+capability = "data.container"
+reason     = "Our configuration."
+evidence   = ["acme/config.py"]
+
+[[opaque]]
+id         = "layers"
+globals    = ["acme.nn.*"]
+capability = "unknown"
+reason     = "Our layers, kept as records."
+
+[[deny]]
+id         = "network"
+globals    = ["acme.net.*"]
+capability = "net"
+reason     = "Talks to the network."
+"""
+PLAIN = assemble("PROTO 2\nEMPTY_DICT\nBINUNICODE 'a'\nBININT1 1\nSETITEM\nSTOP")
+
+
+def script() -> bytes:
+    """A TorchScript archive of an empty module."""
+    members = {b"m/data.pkl": assemble("PROTO 2\nGLOBAL __torch__ Net\nEMPTY_TUPLE\nNEWOBJ\nSTOP"), b"m/code/__torch__.py": b"class Net(Module):\n  pass\n"}
+    return repack({**members, b"m/constants.pkl": assemble("PROTO 2\nEMPTY_TUPLE\nSTOP"), b"m/version": b"3\n"})
+
+
+def package() -> bytes:
+    """A torch.package archive with one resource."""
+    return repack({b"p/.data/extern_modules": b"", b"p/.data/python_version": b"3.11.0", b"p/model/model.pkl": assemble("PROTO 3\nEMPTY_LIST\nSTOP")})
+
+
+OTHERS: dict[str, bytes] = {
+    "array.npy": ARRAY,
+    "fields.npy": npy("[('a', '<i2'), ('b', '|S3', (2,))]", "(2,)", bytes(16), 2),
+    "objects.npy": npy("'|O'", "(1,)", assemble("PROTO 2\nNONE\nSTOP")),
+    "arrays.npz": repack({b"a.npy": ARRAY, b"b.npy": npy("'<i8'", "()", bytes(8))}),
+    "array.joblib": assemble(JOBLIB + "STOP")[:-1] + bytes(8) + assemble("SETITEM\nSTOP"),
+    "two.safetensors": struct.pack("<Q", len(HEADER)) + HEADER + bytes(28),
+    "tensor.legacy": legacy(assemble("PROTO 2\n" + tensor() + "STOP"), {"0": (6, struct.pack("<6f", *range(6)))}),
+    "pickle.gz": gzip.compress(PLAIN, mtime=0),
+    "pickle.zlib": zlib.compress(PLAIN),
+    "pickle.bz2": bz2.compress(PLAIN),
+    "pickle.xz": lzma.compress(PLAIN),
+    "module.script": script(),
+    "resource.package": package(),
+    "plain.zip": repack({b"model.pkl": PLAIN, b"readme.md": b"text", b"arrays.npz": repack({b"a.npy": ARRAY})}),
+    "export.pt2": repack({b"m/archive_format": b"pt2", b"m/archive_version": b"0", b"m/version": b"3\n", b"m/models/model.json": b"{}"}),
+    "document.json": b'{"a": [1, -2.5, true, null, "\\u00e9"], "b": {"c": ""}}',
+    "policy.toml": POLICY,
+}
+"""File name to bytes."""
+
+
 def main() -> None:
     """Write all seeds."""
     SEEDS.mkdir(exist_ok=True)
@@ -251,6 +338,8 @@ def main() -> None:
         (SEEDS / f"{name}.pkl").write_bytes(stream(name, listing))
     for name, (listing, storages) in FILES.items():
         (SEEDS / f"{name}.pt").write_bytes(archive(listing, storages))
+    for name, data in OTHERS.items():
+        (SEEDS / name).write_bytes(data)
     for name, members in TARS.items():
         (SEEDS / f"{name}.tar").write_bytes(pack(members))
 

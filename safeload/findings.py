@@ -42,7 +42,7 @@ RULES: tuple[Rule, ...] = (
     Rule("SL109", "zip-gap", "error", "Bytes between members that belong to nobody."),
     Rule("SL110", "zip-local-header", "error", "A local header contradicts the central directory."),
     Rule("SL111", "zip-encrypted", "error", "A member is encrypted, patched or masked."),
-    Rule("SL112", "zip-method", "error", "A member uses a compression method other than stored or deflated."),
+    Rule("SL112", "zip-method", "error", "A member uses a method other than stored or deflated, or needs a version of the format that does not exist."),
     Rule("SL113", "zip-name", "error", "A member name is absolute, climbs, or holds control characters or backslashes."),
     Rule("SL114", "zip-descriptor", "error", "A data descriptor is missing or contradicts the central directory."),
     Rule("SL115", "zip-crc", "error", "The bytes of a member do not have the CRC-32 that the directory records."),

@@ -28,6 +28,7 @@ FLAG_DESCRIPTOR = 0x0008
 FLAGS_DEFLATE = 0x0006  # how hard the writer tried
 FLAGS_ENCRYPTION = 0x0001 | 0x0020 | 0x0040 | 0x2000  # encrypted, patched data, strong encryption, masked local header
 FLAGS_KNOWN = FLAG_DESCRIPTOR | FLAGS_DEFLATE | FLAG_UTF8
+NEWEST_VERSION = 63  # APPNOTE 4.4.3.2, of which the upper byte is reserved
 METHOD_NAMES = {9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstandard", 95: "xz", 99: "AES encryption"}
 
 
@@ -35,12 +36,12 @@ def read_entries(directory: bytes, count: int, start: int, limits: Limits) -> li
     """The `count` entries of a `directory` that stands at `start` of the file."""
     entries: list[Entry] = []
     add, unpack, end, size_of = entries.append, CENTRAL.unpack_from, len(directory), CENTRAL.size
-    modes: set[tuple[int, int]] = set()  # (flags, method) already judged: an archive has two or three
+    modes: set[tuple[int, int, int]] = set()  # (flags, method, version needed) already judged: an archive has two or three
     at = 0
     for _ in range(count):
         if at + size_of > end:
             raise ContainerError(f"the central directory ends within entry {len(entries) + 1:,} of {count:,}", rule="SL105", offset=start + at)
-        signature, _, _, flags, method, _, _, crc, stored_size, size, name_length, extra_length, comment, disk, _, _, offset = unpack(directory, at)
+        signature, _, needed, flags, method, _, _, crc, stored_size, size, name_length, extra_length, comment, disk, _, _, offset = unpack(directory, at)
         if signature != CENTRAL_SIGNATURE:
             raise ContainerError(f"no directory entry stands where entry {len(entries) + 1:,} of {count:,} should", rule="SL105", offset=start + at)
         if name_length > limits.name_bytes:
@@ -50,9 +51,9 @@ def read_entries(directory: bytes, count: int, start: int, limits: Limits) -> li
             raise ContainerError(f"entry {len(entries) + 1:,} of {count:,} overflows the central directory", rule="SL105", offset=start + at)
         raw = directory[at + size_of : name_end]
         name = decode_name(raw, flags, start + at)
-        if (flags, method) not in modes:
-            _check_mode(flags, method, name)
-            modes.add((flags, method))
+        if (flags, method, needed) not in modes:
+            _check_mode(flags, method, needed, name)
+            modes.add((flags, method, needed))
         if disk:
             raise ContainerError(f"the member claims to start on disk {disk}", rule="SL103", member=name)
         if comment:
@@ -68,12 +69,14 @@ def read_entries(directory: bytes, count: int, start: int, limits: Limits) -> li
     return entries
 
 
-def _check_mode(flags: int, method: int, name: str) -> None:
-    """Refuse flags and methods that safeload does not follow. Readers differ on them: torch ignores bits that zipfile refuses."""
+def _check_mode(flags: int, method: int, needed: int, name: str) -> None:
+    """Refuse flags, methods and versions that safeload does not follow. Readers differ on them: torch ignores bits and versions that zipfile refuses."""
     if flags & FLAGS_ENCRYPTION:
         raise ContainerError(f"the member is encrypted, patched or masked (flags {flags:#06x}); save it without a password", rule="SL111", member=name)
     if flags & ~FLAGS_KNOWN:
         raise ContainerError(f"the member uses reserved flag bits (flags {flags:#06x})", rule="SL111", member=name)
+    if needed & 0xFF > NEWEST_VERSION:
+        raise ContainerError(f"the member needs version {(needed & 0xFF) / 10:.1f} of the ZIP format, and 6.3 is the newest", rule="SL112", member=name)
     if method not in (STORED, DEFLATED):
         known = METHOD_NAMES.get(method)
         what = f"{method} ({known})" if known else str(method)

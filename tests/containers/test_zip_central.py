@@ -112,6 +112,17 @@ def test_other_methods_are_sl112(method: int) -> None:
     assert refused([Part(NAME, b"x", method=method)]).rule == "SL112"
 
 
+@pytest.mark.parametrize("needed", [0, 20, 45, 63, 0x0314])
+def test_versions_that_exist(needed: int) -> None:
+    assert read(build([Part(NAME, b"x", central={"needed": needed})])).members
+
+
+@pytest.mark.parametrize("needed", [64, 128, 255])
+def test_a_version_that_does_not_exist_is_sl112(needed: int) -> None:
+    """torch reads on, zipfile refuses."""
+    assert refused([Part(NAME, b"x", central={"needed": needed})]).rule == "SL112"
+
+
 @pytest.mark.parametrize("method", [0, 8])
 def test_stored_and_deflated_are_read(method: int) -> None:
     assert read(build([Part(NAME, b"x" * 50, method=method)])).members[NAME.decode()].method == method

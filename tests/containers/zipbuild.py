@@ -135,7 +135,7 @@ def _central(part: Part, offset: int, flags: int, crc: int, stored: bytes) -> by
     assert isinstance(name, bytes)
     lengths = [values.get("name_length", len(name)), values.get("extra_length", len(extra)), len(part.central_comment)]
     numbers = [values[key] for key in ("crc", "stored", "size")]
-    head = pack("<4sHHHHHHIII", values["signature"], 0, 0, values["flags"], values["method"], 0, 0, *numbers)
+    head = pack("<4sHHHHHHIII", values["signature"], 0, values.get("needed", 0), values["flags"], values["method"], 0, 0, *numbers)
     return head + pack("<HHHHHII", *lengths, values["disk"], 0, 0, values["offset"]) + name + extra + part.central_comment
 
 

@@ -495,7 +495,7 @@ ROWS = (
         "law 1",
         "corpus/test_laws_on_corpus.py:test_reading_the_corpus_causes_no_event "
         "test_laws.py:test_law_1_no_name_becomes_an_object "
-        "fuzz/test_replay.py:test_an_input_breaks_no_law",
+        "fuzz/test_replay.py:test_seeds_and_regressions_break_no_law",
     ),
     Row(
         83, "a list that the user extends", "PyTorch #189445",

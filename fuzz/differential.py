@@ -1,0 +1,140 @@
+"""Two readers of one file: what safeload accepts, the reader of record reads too, and finds the same in it.
+
+    pickle        CPython's unpicklers in C and in Python, with inert stubs (the oracle of `tests/property`)
+    zipfile       names and bytes of the members
+    tarfile       the same
+    numpy         `numpy.load(allow_pickle=False)`
+    safetensors   its own reader
+    torch         `torch.load(weights_only=True)` in a child process: where it reads the file, the same bytes; and it runs nothing, whatever it makes of it
+
+Refusing what the other reads is never a fault here. Each check returns quietly, or fails with the difference.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+import zipfile
+from typing import Any
+
+import numpy as np
+
+import safeload
+from fuzz.canonical import canonical
+from fuzz.one_input import LIMITS
+from fuzz.torch_child import Child
+from safeload.budget import Budget
+from safeload.containers.detect import open_container
+from safeload.containers.inflate import read_member
+from safeload.errors import CheckpointError
+from safeload.source import ByteSource
+
+ZIPS = frozenset({"torch.zip", "zip", "npz", "torch.script", "torch.package", "torch.export"})
+
+
+def _members(data: bytes, formats: frozenset[str]) -> dict[str, bytes] | None:
+    """What the file's container holds, files alone; None where safeload does not read it, or reads it as something else."""
+    source = ByteSource(name="<fuzz>", size=len(data), buffer=data)
+    budget = Budget(LIMITS)
+    try:
+        container = open_container(source, LIMITS, budget)
+        if container.format not in formats or container.wrappers or any(finding.level == "error" for finding in container.findings):
+            return None
+        return {
+            name: read_member(source, member, LIMITS, budget=budget)
+            for name, member in container.members.items()
+            if not name.endswith("/") and member.offset + member.stored_size <= source.size
+        }
+    except CheckpointError:
+        return None
+
+
+def check_zipfile(data: bytes) -> None:
+    """Names and contents."""
+    ours = _members(data, ZIPS)
+    if ours is None:
+        return
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        theirs = {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
+    assert ours == theirs, f"zipfile finds {sorted(theirs)} and safeload {sorted(ours)}"
+
+
+def check_tarfile(data: bytes) -> None:
+    """Names and contents; folders and a leading `./` are spelt as safeload spells them."""
+    ours = _members(data, frozenset({"tar"}))
+    if ours is None:
+        return
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+        theirs = {re.sub(r"^\./+", "", info.name): archive.extractfile(info).read() for info in archive.getmembers() if info.isfile()}  # type: ignore[union-attr]
+    assert ours == theirs, f"tarfile finds {sorted(theirs)} and safeload {sorted(ours)}"
+
+
+def check_pickle(data: bytes) -> None:
+    """One stream, by the machine and by both unpicklers of CPython: the same value, ended at the same byte."""
+    from tests.property.oracle import c_unpickler, machine, py_unpickler
+    from tests.property.test_one_reading import LOOSER, READS_OTHERWISE, _explained
+
+    ours = machine(data)
+    if not ours.accepted or READS_OTHERWISE.search(data):
+        return
+    for name, theirs in (("c", c_unpickler(data)), ("py", py_unpickler(data))):
+        if theirs.accepted:
+            assert ours.plain == theirs.plain, f"{name} reads another value"
+            assert ours.end == theirs.end, f"{name} stops at {theirs.end}, the machine at {ours.end}"
+        elif not isinstance(theirs.error, MemoryError):  # C's memo is an array up to the highest index
+            assert _explained(theirs, LOOSER, name), f"the machine accepts what {name} refuses: {theirs.error!r}"
+
+
+def check_numpy(data: bytes) -> None:
+    """A .npy file."""
+    if data[:6] != b"\x93NUMPY":
+        return
+    try:
+        ours = safeload.load(data, "cpu", limits=LIMITS)
+    except CheckpointError:
+        return
+    theirs = np.load(io.BytesIO(data), allow_pickle=False)
+    assert ours.shape == theirs.shape
+    assert np.dtype(ours.dtype).itemsize == theirs.dtype.itemsize, (ours.dtype, theirs.dtype)
+    assert ours.tobytes() == theirs.tobytes() or ours.dtype != theirs.dtype
+
+
+def check_safetensors(data: bytes) -> None:
+    """Names, shapes and bytes."""
+    from safetensors import SafetensorError, deserialize
+
+    report = safeload.scan(data, limits=LIMITS)
+    if report.format != "safetensors" or report.verdict != "accepted":
+        return
+    ours = safeload.load(data, "cpu", limits=LIMITS)
+    try:
+        theirs = dict(deserialize(data))
+    except SafetensorError as error:
+        raise AssertionError(f"safetensors refuses it: {error}") from error
+    assert ours.keys() == theirs.keys()
+    for name, entry in theirs.items():
+        assert list(np.shape(ours[name])) == list(entry["shape"]), name
+        assert np.asarray(ours[name]).tobytes() == bytes(entry["data"]), name
+
+
+_child: Child | None = None
+
+
+def check_torch(data: bytes) -> None:
+    """torch in a child process. A crash of torch is torch's own, and the child is started again."""
+    global _child
+    report = safeload.scan(data, policy="weights-only", limits=LIMITS)
+    if report.verdict != "accepted" or report.format not in ("torch.zip", "torch.legacy"):
+        return
+    if _child is None:
+        _child = Child()
+    found = _child.load(data)
+    assert not found.events, f"torch ran something on a file that safeload accepts: {found.events}"
+    if found.value is None:
+        return
+    try:
+        ours: Any = safeload.load(data, "cpu", policy="weights-only", limits=LIMITS)
+    except CheckpointError as error:
+        raise AssertionError(f"accepted, and load raises {error}") from error
+    assert canonical(ours) == found.value, "torch and safeload make other values of it"

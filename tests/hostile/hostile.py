@@ -1,6 +1,7 @@
 """Hostile files from listings, and what must become of them: a verdict with its rules, a `CheckpointError` from `load`, and no trace of the payload.
 
-The payload of every test makes a directory, `RAN` in the listings; a test fails if it appears, or if a module that only the payload names gets imported.
+The payload of every test makes a directory, `RAN` in the listings; a test fails if it appears, or if a module that only the payload names gets imported,
+or if an audit hook sees any look outside (`watched.py`).
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 from containers.zipbuild import Part, build
 
-import safeload
 from safeload.errors import CheckpointError
 from safeload.findings import Report
 from safeload.limits import Limits
 from safeload.opcodes.assemble import assemble
+
+from . import watched
 
 NEVER_IMPORTED = ("antigravity", "this", "idlelib.pyshell", "ctypes.util", "pty")
 """Modules of the standard library that no test and no reader has a reason to import."""
@@ -73,22 +75,22 @@ class Refusal:
 
     def __call__(self, data: bytes, verdict: str, *rules: str, limits: Limits | None = None, names: tuple[str, ...] = ()) -> Report:
         """`checkpoint` gives this verdict with at least these rules, and names these globals; `load` raises; neither policy runs anything."""
-        report = safeload.scan(data, limits=limits)
+        report = watched.scan(data, limits=limits)
         found = {finding.rule for finding in report.errors}
         assert report.verdict == verdict, (report.verdict, [(f.rule, f.message) for f in report.errors])
         assert set(rules) <= found, [(f.rule, f.message) for f in report.errors]
         assert set(names) <= {finding.global_name for finding in report.errors}, report.errors
         with pytest.raises(CheckpointError):
-            safeload.load(data, map_location="cpu", limits=limits)
+            watched.load(data, map_location="cpu", limits=limits)
         self.inert(data, limits)
         return report
 
     def inert(self, data: bytes, limits: Limits | None = None) -> object:
         """Under `inspect`, which lets most names through as records, the file gives a value or a `CheckpointError`, and runs nothing."""
-        verdict = safeload.scan(data, policy="inspect", limits=limits).verdict
+        verdict = watched.scan(data, policy="inspect", limits=limits).verdict
         value: object = None
         try:
-            value = safeload.load(data, map_location="cpu", policy="inspect", limits=limits)
+            value = watched.load(data, map_location="cpu", policy="inspect", limits=limits)
             assert verdict == "accepted"
         except CheckpointError:
             assert verdict != "accepted"

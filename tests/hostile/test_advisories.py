@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-import safeload
-
+from . import watched
 from .hostile import Refusal, archive, stream
 
 ADVISORIES = {  # advisory or report -> a name that its file called
@@ -65,4 +64,4 @@ def test_a_function_of_an_advisory_is_refused(refused: Refusal, advisory: str) -
     for data in (stream(listing, 4), archive(listing)):
         report = refused(data, "rejected", "SL301")
         assert all(finding.capability for finding in report.errors if finding.rule == "SL301")
-        assert safeload.scan(data, policy="weights-only").verdict == "rejected"
+        assert watched.scan(data, policy="weights-only").verdict == "rejected"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-import safeload
 from safeload.errors import CheckpointError
 
+from . import watched
 from .hostile import SYSTEM, Refusal, archive, stream, vector
 
 MKDIR = "posix.mkdir"
@@ -223,7 +223,7 @@ def test_a_callers_constructor_does_not_lift_a_denial(refused: Refusal) -> None:
     data = refused.armed(stream(SYSTEM))
     called: list[object] = []
     with pytest.raises(CheckpointError):
-        safeload.load(data, constructors={MKDIR: called.append})
+        watched.load(data, constructors={MKDIR: called.append})
     assert not called and not refused.trace.exists()
 
 

@@ -29,9 +29,10 @@ from containers.zipbuild import Part, build
 from formats.tarbuild import checkpoint as torch_tar
 from formats.tarbuild import tar
 
-import safeload
 from safeload.errors import CheckpointError
 from safeload.opcodes.assemble import assemble
+
+from . import watched
 
 NAMES = {
     "process.exec": ("posix", "system"),
@@ -187,7 +188,7 @@ def hold(data: bytes, full: str, capability: str, trace: Path, what: str) -> Non
     """Rejected under the policies that enforce, with this name and capability among the reasons; no loader of ours runs it, and none but `inspect` keeps it."""
     modules = set(sys.modules)
     for policy in ("weights-only", "checkpoint", "inspect"):
-        report = safeload.scan(data, policy=policy)
+        report = watched.scan(data, policy=policy)
         if policy == "inspect" and capability == "unknown":
             if report.verdict == "accepted":
                 assert report.has_opaque or full not in {use.global_name for use in report.globals}, what
@@ -200,7 +201,7 @@ def hold(data: bytes, full: str, capability: str, trace: Path, what: str) -> Non
             assert {finding.capability for finding in named} == {capability}, (what, named)
             assert {finding.rule for finding in named} & {"SL301", "SL302", "SL303", "SL304"}, (what, named)
         try:
-            safeload.load(data, "cpu", policy=policy)
+            watched.load(data, "cpu", policy=policy)
         except CheckpointError:
             assert report.verdict != "accepted" or "behind" in what, what  # several objects are judged together, and loaded one by one
         else:

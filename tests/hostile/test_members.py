@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from containers.zipbuild import Part
 
-import safeload
-
+from . import watched
 from .hostile import SYSTEM, Refusal, archive, stream, tensor
 
 MKDIR = "posix.mkdir"
@@ -37,7 +36,7 @@ def test_a_pickle_in_a_storage_that_is_used_is_numbers(refused: Refusal) -> None
     content += bytes(-len(content) % 4)
     listing = tensor().replace("LONG4 2\nLONG4 3", "LONG4 2\nLONG4 3").replace("BININT1 6", f"LONG4 {len(content) // 4}")
     data = archive(listing, {"0": content})
-    assert safeload.scan(data).verdict == "accepted"
+    assert watched.scan(data).verdict == "accepted"
     assert refused.inert(data) is not None
 
 
@@ -53,7 +52,7 @@ def test_two_members_of_one_name_are_ambiguous(refused: Refusal, name: str) -> N
 
 @pytest.mark.parametrize("name", ["b/data.pkl", "data.pkl", "a/b/data.pkl"])
 def test_a_second_pickle_beside_the_first_is_not_overlooked(refused: Refusal, name: str) -> None:
-    report = safeload.scan(archive(tensor(), extra=(Part(name.encode(), refused.armed(PAYLOAD)),)))
+    report = watched.scan(archive(tensor(), extra=(Part(name.encode(), refused.armed(PAYLOAD)),)))
     assert report.verdict != "accepted"
     refused(archive(tensor(), extra=(Part(name.encode(), refused.armed(PAYLOAD)),)), report.verdict)
 
@@ -66,8 +65,8 @@ def test_names_that_climb_are_refused(refused: Refusal, name: str) -> None:
 @pytest.mark.parametrize("name", ["a/code/__torch__.py", "a/constants.pkl"])
 def test_torchscript_is_code(refused: Refusal, name: str) -> None:
     data = archive(tensor(), extra=(Part(name.encode(), b"def forward(self): pass\n"),))
-    assert safeload.scan(data).verdict != "accepted"
-    refused(data, safeload.scan(data).verdict)
+    assert watched.scan(data).verdict != "accepted"
+    refused(data, watched.scan(data).verdict)
 
 
 def test_a_zip_behind_a_pickle_is_ambiguous(refused: Refusal) -> None:

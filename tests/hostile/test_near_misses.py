@@ -14,6 +14,7 @@ import pytest
 import safeload
 from safeload.errors import CheckpointError
 
+from . import watched
 from .hostile import Refusal, stream
 
 ENTRIES = {entry.id: entry for name in ("weights-only", "checkpoint") for entry in safeload.load_policy(name).allow_exact.values()}
@@ -58,9 +59,9 @@ def uses(name: str, arguments: str) -> list[str]:
 
 def ends_well(data: bytes, policy: str) -> str:
     """The verdict; `load` must agree with it."""
-    verdict = safeload.scan(data, policy=policy).verdict
+    verdict = watched.scan(data, policy=policy).verdict
     try:
-        safeload.load(data, "cpu", policy=policy)
+        watched.load(data, "cpu", policy=policy)
     except CheckpointError:
         assert verdict != "accepted"
     else:

@@ -18,6 +18,8 @@ import pytest
 
 import safeload
 
+from . import watched
+
 REPOSITORY = Path(__file__).parents[2]
 PEERS = REPOSITORY.parent / "shared" / "peers"
 VERDICTS = {"accepted": "benign", "rejected": "malicious", "inconclusive": "malformed"}
@@ -66,7 +68,7 @@ def entries() -> tuple[dict[str, Any], ...]:
 def verdicts(policy: str) -> dict[str, str]:
     """File to verdict. A scan raises nothing, whatever it is given."""
     return {
-        entry["file"]: safeload.scan(PEERS / "files" / entry["file"], policy=policy, encoding=ENCODINGS.get(entry["file"], "utf-8")).verdict
+        entry["file"]: watched.scan(PEERS / "files" / entry["file"], policy=policy, encoding=ENCODINGS.get(entry["file"], "utf-8")).verdict
         for entry in entries()
     }
 
@@ -104,26 +106,26 @@ def test_no_unpickler_reads_what_is_called_malformed(name: str, unpickler: Any) 
 
 @pytest.mark.parametrize("name", NAMES_WITHOUT_TEXT)
 def test_a_name_that_nobody_can_know_is_refused_as_one(name: str) -> None:
-    report = safeload.scan(PEERS / "files" / name)
+    report = watched.scan(PEERS / "files" / name)
     assert (report.verdict, report.errors[0].rule) == ("rejected", "SL208")
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_a_plain_archive_is_a_dict_of_its_members(name: str) -> None:
-    assert len(safeload.load(PEERS / "files" / name)) == ARCHIVES[name]
+    assert len(watched.load(PEERS / "files" / name)) == ARCHIVES[name]
 
 
 def test_an_archive_of_text_has_no_value() -> None:
     path = PEERS / "files" / NOTHING_TO_LOAD
-    assert {finding.rule for finding in safeload.scan(path).errors} == {"SL002"}
+    assert {finding.rule for finding in watched.scan(path).errors} == {"SL002"}
     with pytest.raises(safeload.CheckpointError, match="none of them is a checkpoint"):
-        safeload.load(path)
+        watched.load(path)
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_text_of_python_2_without_an_encoding_is_refused(name: str) -> None:
     path = PEERS / "files" / name
-    assert safeload.scan(path).verdict == "inconclusive"
+    assert watched.scan(path).verdict == "inconclusive"
     with pytest.raises(UnicodeDecodeError):
         pickle.loads(path.read_bytes())
 
@@ -134,7 +136,7 @@ def test_every_policy_ends_in_a_verdict_and_load_agrees() -> None:
         for name, verdict in verdicts(policy).items():
             path = PEERS / "files" / name
             try:
-                safeload.load(path, "cpu", policy=policy, encoding=ENCODINGS.get(name, "utf-8"))
+                watched.load(path, "cpu", policy=policy, encoding=ENCODINGS.get(name, "utf-8"))
             except safeload.CheckpointError:
                 continue
             assert verdict == "accepted", (policy, name, verdict)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import safeload
-
+from . import watched
 from .hostile import SYSTEM, Refusal, archive, storage, stream, tensor, vector
 
 ORDERED = "GLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\n"
@@ -181,5 +180,5 @@ def test_the_honest_ones_are_accepted() -> None:
         stream(ORDERED + state("_metadata") + "BUILD\n"),
         stream(NAMESPACE + state("lr") + "BUILD\n"),
     ):
-        assert safeload.scan(data).verdict == "accepted", safeload.scan(data).errors
-        safeload.load(data, map_location="cpu")
+        assert watched.scan(data).verdict == "accepted", watched.scan(data).errors
+        watched.load(data, map_location="cpu")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-import safeload
 from safeload.limits import DEFAULT_LIMITS
 
+from . import watched
 from .hostile import HOOKS, Refusal, archive, ints, storage, tensor, vector
 
 GEOMETRY = {
@@ -157,7 +157,7 @@ def test_quantised_values_are_bounded_as_others_are(refused: Refusal) -> None:
     good = "GLOBAL torch per_tensor_affine\nBINFLOAT 0.5\nBININT1 3\n"
     refused(archive(quantized(good, shape=ints(2, 4)), {"0": bytes(6)}), "rejected", "SL401")
     refused(archive(quantized(good, "CharStorage"), {"0": bytes(6)}), "rejected", "SL406")
-    assert safeload.scan(archive(quantized(good), {"0": bytes(6)})).verdict == "accepted"
+    assert watched.scan(archive(quantized(good), {"0": bytes(6)})).verdict == "accepted"
 
 
 def words(*numbers: int) -> bytes:
@@ -183,7 +183,7 @@ def test_coo_indices_lie_inside_the_size(refused: Refusal, indices: tuple[int, .
 
 
 def test_coo_shapes_agree(refused: Refusal) -> None:
-    assert safeload.scan(coo(words(0, 1, 2, 0))).verdict == "accepted"
+    assert watched.scan(coo(words(0, 1, 2, 0))).verdict == "accepted"
     refused(coo(words(0, 1, 2, 0), (3,)), "rejected", "SL405")
     refused(coo(words(0, 1, 2, 0), (3, 3, 3)), "rejected", "SL405")
     refused(coo(words(0, 1, 2, 0), (-3, 3)), "rejected", "SL405")
@@ -214,7 +214,7 @@ def test_compressed_indices_are_in_order_and_inside(refused: Refusal, name: str)
 
 
 def test_compressed_shapes_agree(refused: Refusal) -> None:
-    assert safeload.scan(csr((0, 1, 2), (0, 2))).verdict == "accepted"
+    assert watched.scan(csr((0, 1, 2), (0, 2))).verdict == "accepted"
     refused(csr((0, 1, 2), (0, 2), (3, 3)), "rejected", "SL405")
     refused(csr((0, 1, 2), (0, 2), (2,)), "rejected", "SL405")
     refused(csr((0, 1, 2), (0, 2), layout="sparse_bsr"), "rejected", "SL405")

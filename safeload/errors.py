@@ -32,7 +32,7 @@ class CheckpointError(SafeloadError):
         self.member = member
         self.offset = offset
         self.path: str | None = None  # filled in by the caller that knows it (`api`)
-        self.partial: object = None  # the `ObjectGraph` up to the place where a stream broke, for the report
+        self.partial: object = None  # for the report: the `ObjectGraph` up to the place where a stream broke, the `Claims` of an archive that does not fit
 
     def __str__(self) -> str:
         place = [part for part in (self.path, self.member) if part]

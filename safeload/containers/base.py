@@ -30,6 +30,25 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = "unknown"
 
 
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What the directory of a refused archive says of one member: its header at `start`, its data up to `end`.
+
+    `exact`: the local header was read and agrees. Otherwise `end` is the least that it can be, without the header's extra fields.
+    """
+
+    name: str
+    start: int
+    end: int
+    exact: bool
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them, and where the directory stands: for a picture of what does not fit. Nothing is judged or read by them."""
+
+    members: tuple[Claim, ...]
+    directory: int
+
+
 class Container(msgspec.Struct, frozen=True, kw_only=True):
     """A file taken apart without interpreting any pickle.
 

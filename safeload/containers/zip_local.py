@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from struct import Struct
 
-from safeload.containers.base import Member
+from safeload.containers.base import Claim, Claims, Member
 from safeload.containers.zip_central import FLAG_DESCRIPTOR, Entry
 from safeload.containers.zip_end import LOCAL_SIGNATURE, UINT32_MAX
 from safeload.containers.zip_extra import BLOCK, TAG_PADDING, zip64_block
@@ -56,7 +56,26 @@ class Windows:
 
 
 def read_members(source: ByteSource, entries: list[Entry], end: int) -> list[Member]:
-    """The members in the order of `entries`, checked to fill the file from 0 to `end`, where the directory starts."""
+    """The members in the order of `entries`, checked to fill the file from 0 to `end`, where the directory starts.
+
+    An error carries what the directory claims (`Claims`), so that a report can show where it does not fit.
+    """
+    starts: dict[int, int] = {}
+    try:
+        return _members(source, entries, end, starts)
+    except ContainerError as error:
+        error.partial = Claims(
+            members=tuple(
+                Claim(name=entry[2], start=entry[0], end=starts.get(index, entry[0] + LOCAL.size + len(entry[1])) + entry[6], exact=index in starts)
+                for index, entry in enumerate(entries)
+            ),
+            directory=end,
+        )
+        raise
+
+
+def _members(source: ByteSource, entries: list[Entry], end: int, starts: dict[int, int]) -> list[Member]:
+    """`starts` collects where the data of each member begins, by its index."""
     order = sorted(range(len(entries)), key=[entry[0] for entry in entries].__getitem__)
     offsets = [entries[index][0] for index in order]
     if offsets and offsets[-1] >= end:
@@ -69,7 +88,7 @@ def read_members(source: ByteSource, entries: list[Entry], end: int) -> list[Mem
         entry = entries[index]
         if entry[0] != expected:
             raise _not_adjacent(entry[2], expected, entry[0])
-        data_start = _check_header(windows, entry)
+        data_start = starts[index] = _check_header(windows, entry)
         data_end = data_start + entry[6]
         if data_end > following:
             raise ContainerError(f"the member ends at {data_end:#x}, and what follows it starts at {following:#x}", rule="SL108", member=entry[2])

@@ -14,10 +14,14 @@ import sys
 
 import msgspec
 
+from safeload.judge import Reading
+from safeload.report.writer import Opinion as StreamOpinion
+
 SECONDS = 20  # for one stream, start of the interpreter included
 MEMORY_BYTES = 1 << 30  # address space of the child; fickling needs about 100 MiB before it reads anything
 STREAM_BYTES = 4 << 20  # longest stream that is handed over: its rendering of more would be read by nobody
 CHARACTERS = 20_000  # of the rendering
+MAX_STREAMS = 8  # streams of one file that are handed over
 CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fickling_child.py")
 
 
@@ -45,3 +49,12 @@ def second_opinion(stream: bytes, seconds: float = SECONDS) -> Opinion:
         return msgspec.convert(json.loads(done.stdout), Opinion)
     except (ValueError, msgspec.ValidationError):
         return Opinion(error=f"the child process ended with {done.returncode} and gave no answer")
+
+
+def opinions_on(reading: Reading) -> tuple[StreamOpinion, ...]:
+    """The opinions on the first streams of a file, for a report."""
+    found: list[StreamOpinion] = []
+    for member, data, graph in reading.graphs[:MAX_STREAMS]:
+        said = second_opinion(data[graph.start : graph.end])
+        found.append(StreamOpinion(tool="fickling", member=member or None, offset=graph.start, **msgspec.structs.asdict(said)))
+    return tuple(found)

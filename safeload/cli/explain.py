@@ -15,8 +15,6 @@ from safeload.escape import escape
 from safeload.judge import Reading
 from safeload.report.layout import DEFAULT_WIDTH, MAX_WIDTH, MIN_WIDTH, wrap
 
-MAX_STREAMS = 8  # streams of one file that are handed to fickling
-
 
 @click.command()
 @click.argument("file", metavar="FILE|-")
@@ -60,6 +58,8 @@ def explain(file: str, policy: str | None, only: tuple[str, ...], show_all: bool
 
 
 def _streams(reading: Reading) -> int:
+    from safeload.cli.decompile import MAX_STREAMS
+
     return min(len(reading.graphs), MAX_STREAMS)
 
 
@@ -75,7 +75,7 @@ def opinion_on(reading: Reading, number: int) -> dict[str, object]:
 
 def _decompiled(reading: Reading, width: int) -> list[str]:
     """fickling's words, marked as such."""
-    from safeload.cli.decompile import CHARACTERS, second_opinion
+    from safeload.cli.decompile import CHARACTERS, MAX_STREAMS, second_opinion
 
     if not reading.graphs:
         complain("no stream of the file could be read, so there is nothing to decompile")

@@ -57,9 +57,10 @@ def outputs_of(given: tuple[str, ...], output: str | None) -> tuple[Output, ...]
     return tuple(found)
 
 
-def needs_of(outputs: tuple[Output, ...], run: Run) -> Needs:
-    """What the rows have to hold for all of them."""
-    return formats.needs_of([each.format for each in outputs], run)
+def needs_of(outputs: tuple[Output, ...], run: Run, opinion: bool | None = None) -> Needs:
+    """What the rows have to hold for all of them; `opinion` is what the caller says of a second one, which only some formats show."""
+    needs = formats.needs_of([each.format for each in outputs], run)
+    return needs if opinion is None else msgspec.structs.replace(needs, opinion=opinion and needs.contents)
 
 
 class Reports:

@@ -81,6 +81,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--verify", type=click.Choice(["crc"]), help="Compare the CRC-32 of the storages too, which reads every byte.")
 @click.option("--digest/--no-digest", default=None, help="The sha256 of every file; on for json.")
 @click.option("--locked", metavar="FILE", help="Fail on any difference from this lock file (safeload lock); without PATH, of all that it locks.")
+@click.option("--second-opinion/--no-second-opinion", default=None, help="Ask fickling, too, for html; on for a single file. It decides nothing.")
 @click.option("--exit-zero", is_flag=True, help="Exit 0 whatever the verdicts are.")
 @encoding_option
 def scan(
@@ -93,6 +94,7 @@ def scan(
     verify: Verify,
     digest: bool | None,
     locked: str | None,
+    second_opinion: bool | None,
     exit_zero: bool,
     encoding: str,
 ) -> int:
@@ -111,7 +113,7 @@ def scan(
         paths, exclude = _locked_paths(comparing, paths), exclude or comparing.lock.exclude
     chosen = project_policy(policy, paths)
     run = Run(policy=chosen.policy, chosen_by=chosen.by, several=_several(paths), show_all=show_all, comparing=locked)
-    needs = needs_of(wanted, run)
+    needs = needs_of(wanted, run, second_opinion)
     digest = comparing is not None or (needs.digest if digest is None else digest)
     plan = Plan(chosen=chosen, encoding=encoding, verify=verify, digest=digest, show_all=show_all, comparing=comparing, outputs=wanted)
     return _write(paths, exclude, plan, run, needs, exit_zero=exit_zero)
@@ -119,7 +121,7 @@ def scan(
 
 def _write(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, run: Run, needs: Needs, *, exit_zero: bool) -> int:
     """Judge the files, and hand each to every report as soon as it is judged. The exit code is the last thing that a report is told."""
-    from safeload.report.rows import row_of, unopened_row
+    from safeload.cli.rows import row_for, unopened_row
 
     walked = Walked()
     codes: set[int] = set()
@@ -127,7 +129,7 @@ def _write(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, run: Ru
     with reports(plan.outputs, run) as out:
         for target in _to_judge(paths, exclude, plan, walked):
             found = _noted(target, plan)
-            row = unopened_row(found) if isinstance(found, Report) else row_of(found, needs)
+            row = unopened_row(found) if isinstance(found, Report) else row_for(found, needs)
             if row.unopened and not run.several:
                 complain(f"{row.report.path}: {row.report.findings[0].message}")
             out.row(row)

@@ -27,6 +27,10 @@ FORMATS: dict[str, Format] = {
     "text": Format(what="for people, at a terminal"),
     "json": Format(what="for programs: safeload-report-v1", needs=Needs(digest=True)),
     "json-v1": Format(what="the same, and no later version of it", needs=Needs(digest=True)),
+    "html": Format(
+        what="a page to send: bytes, names, findings, tensors, a second opinion",
+        needs=Needs(digest=True, listings=ALL, bases=True, contents=True),
+    ),
     "sarif": Format(what="code scanning of GitHub and GitLab: SARIF 2.1.0", needs=Needs(digest=True, listings=ALL, bases=True)),
     "junit": Format(what="a test case for each file: Jenkins, GitLab, Azure"),
     "markdown": Format(what="the summary of a job", needs=Needs(listings=FULL_OF_SEVERAL)),
@@ -46,6 +50,10 @@ def writer(name: str, stream: IO[str], run: Run, screen: Screen) -> Writer:
         from safeload.report.json_v1 import JsonWriter
 
         return JsonWriter(stream, run)
+    if name == "html":
+        from safeload.report.page.writer import HtmlWriter
+
+        return HtmlWriter(stream, run)
     if name == "sarif":
         from safeload.report.sarif import SarifWriter
 
@@ -80,6 +88,8 @@ def needs_of(names: Iterable[str], run: Run) -> Needs:
         needs |= FORMATS[name].needs
         if name == "text":
             needs |= Needs(listings=shown_in_full(run))
+        if name == "html" and not run.several:
+            needs |= Needs(of_accepted=True, opinion=True)
     return needs
 
 

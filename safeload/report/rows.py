@@ -13,8 +13,14 @@ from safeload.report.writer import ALL, Listing, Needs, Row
 def row_of(reading: Reading, needs: Needs) -> Row:
     """The row of a file that was read."""
     report = reading.report
+    contents = None
+    if needs.contents and (needs.of_accepted or report.verdict != "accepted"):
+        from safeload.report.contents import contents_of
+
+        contents = contents_of(reading)
     return Row(
         report=report,
+        contents=contents,
         listings=_listings(reading, needs.listings) if needs.listings else (),
         bases=tuple(bases_of(reading, dict.fromkeys(finding.member for finding in report.findings)).items()) if needs.bases and report.findings else (),
     )

@@ -141,7 +141,7 @@ def _listing(lines: tuple[Line, ...], finding: Finding, style: Style) -> list[st
             room = style.width - len(head) - (len(remark) + 2 if remark else 0)
             out.append(f"{head}{cut(text, room).ljust(min(room, literals)) + '  ' + remark if remark else cut(text, room)}".rstrip())
             continue
-        arrow = f"<- {_consequence(finding, line)}"
+        arrow = f"<- {consequence(finding, line)}"
         if len(head) + len(text) + 2 + len(arrow) <= style.width:
             out.append(f"{head}{text}  {style.paint('arrow', arrow)}")
         else:
@@ -150,7 +150,7 @@ def _listing(lines: tuple[Line, ...], finding: Finding, style: Style) -> list[st
     return out
 
 
-def _consequence(finding: Finding, line: Line) -> str:
+def consequence(finding: Finding, line: Line) -> str:
     """What another reader would do at the arrow."""
     if finding.rule.startswith("SL2"):
         return "the stream breaks here"

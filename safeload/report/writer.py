@@ -18,6 +18,7 @@ import msgspec
 from safeload.findings import Report, Verdict
 from safeload.machine.listing import Line
 from safeload.policy.model import Policy
+from safeload.report.extents import ByteMap
 from safeload.report.layout import DEFAULT_WIDTH
 from safeload.report.snippets import Place
 
@@ -38,6 +39,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     bases: bool = False  # where the members with findings start in the file
     contents: bool = False  # tensors, and who owns which bytes
     opinion: bool = False  # what fickling says
+    of_accepted: bool = False  # contents and opinion of files that are accepted, too
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(
@@ -46,6 +48,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
             bases=self.bases or other.bases,
             contents=self.contents or other.contents,
             opinion=self.opinion or other.opinion,
+            of_accepted=self.of_accepted or other.of_accepted,
         )
 
 
@@ -74,6 +77,43 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[Line, ...]
 
 
+class Tensor(msgspec.Struct, frozen=True, kw_only=True):
+    """One tensor of an inventory."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+    location: str  # the device tag that it was saved with
+    storage: str
+    views: int  # tensors that share the storage
+    offset: int | None  # of its first element in the file
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in a file: who owns which bytes, and the tensors. `why_none` says why no tensor is listed."""
+
+    bytes: ByteMap
+    tensors: tuple[Tensor, ...] = ()  # the first ones
+    tensor_count: int = 0
+    dtypes: tuple[tuple[str, int, int], ...] = ()  # (dtype, tensors, bytes), the largest first
+    storages: int = 0
+    storage_bytes: int = 0
+    why_none: str = ""
+
+
+class Opinion(msgspec.Struct, frozen=True, kw_only=True):
+    """What another tool says of one stream. `error` says why there is nothing, or nothing more."""
+
+    tool: str
+    member: str | None
+    offset: int
+    severity: str | None = None  # in its own words
+    analysis: str | None = None
+    python: str | None = None
+    error: str | None = None
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One file: its report, and what the formats of the run need beside it."""
 
@@ -81,6 +121,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     unopened: bool = False  # no byte of it was read
     listings: tuple[Listing, ...] = ()
     bases: tuple[tuple[str | None, int], ...] = ()  # (member, where its byte 0 stands in the file)
+    contents: Contents | None = None
+    opinions: tuple[Opinion, ...] = ()
 
     def snippets(self) -> dict[Place, tuple[Line, ...]]:
         """(member, offset) to the lines that lead there."""

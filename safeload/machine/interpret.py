@@ -111,6 +111,7 @@ class _Machine:
         "member",
         "memo",
         "mentions",
+        "named",
         "protocol",
         "shift",
         "start",
@@ -128,6 +129,7 @@ class _Machine:
         self.log: list[Node | Effect] = []
         self.globals: dict[tuple[str, str], Global] = {}
         self.mentions: dict[Global, list[int]] = {}
+        self.named: dict[Global, int] = {}
         self.changed_at: dict[int, int] = {}
         self.key_counts: KeyCounts = {}
         self.undecodable: StreamError | None = None
@@ -316,6 +318,7 @@ class _Machine:
             log=self.log,
             globals=self.globals,
             mentions=self.mentions,
+            named=self.named,
             changed_at=self.changed_at,
             protocol=self.protocol,
             opcodes=opcodes,
@@ -392,6 +395,8 @@ class _Machine:
             node = self.globals[module, name] = Global(len(self.log), at, module, name)
             self.mentions[node] = []
             self.log.append(node)
+            self.named[node] = 0
+        self.named[node] += 1
         places = self.mentions[node]
         if len(places) < MAX_PLACES:
             places.append(at)

@@ -98,6 +98,7 @@ class ObjectGraph(msgspec.Struct, eq=False, frozen=True, kw_only=True):
     opcodes: int
     start: int  # offset of the first byte in the buffer
     end: int  # offset behind STOP
+    named: dict[Global, int] = {}  # how many opcodes named it, all of them
 
     def changed_since(self, container: object, index: int) -> bool:
         """Did this plain container change after the call at `index` had taken it?

@@ -68,8 +68,8 @@ class _Judge:
     """The one mutable thing of this stage. It also is the `Kinds` that shapes and contracts ask."""
 
     __slots__ = (
-        "_contracts", "_decisions", "_names", "_signatures", "calls", "check_time", "constructors", "copies", "effects", "external", "extra_opaque", "findings",
-        "graph", "keys", "kinds", "limits", "literals", "loose", "member", "modules", "policy", "stands_for", "storages", "suppressed", "uses",
+        "_contracts", "_decisions", "_names", "_signatures", "called", "calls", "check_time", "constructors", "copies", "effects", "external", "extra_opaque",
+        "findings", "graph", "keys", "kinds", "limits", "literals", "loose", "member", "modules", "policy", "stands_for", "storages", "suppressed", "uses",
     )  # fmt: skip
 
     def __init__(self, graph: ObjectGraph, policy: Policy, limits: Limits, member: str | None, extra_opaque: frozenset[str]) -> None:
@@ -94,6 +94,7 @@ class _Judge:
         self.effects: dict[int, list[Any]] = {}  # index of a node -> the effects on it, in order
         self.uses: dict[Global, set[Use]] = {}
         self.calls: dict[Global, list[int]] = {}  # offsets of the calls of a name, the first few
+        self.called: dict[Global, int] = {}  # how many calls there are
         self._decisions: dict[Global, Decision] = {}
         self._contracts: dict[Global, Contract | None] = {}
         self._names: dict[Global, str] = {}
@@ -125,6 +126,7 @@ class _Judge:
             self._decisions[node] = decision
             self.uses[node] = set()
             self.calls[node] = []
+            self.called[node] = 0
             if decision.kind == "allowed" and isinstance(decision.entry, Allow):
                 contract = CONTRACTS[decision.entry.constructor]
                 self._contracts[node] = contract
@@ -157,6 +159,7 @@ class _Judge:
             return
         use: Use = "new" if call.kind in ("newobj", "newobj_ex") else "call"
         self.uses[func].add(use)
+        self.called[func] += 1
         offsets = self.calls[func]
         if len(offsets) < MAX_LISTED_PLACES:
             offsets.append(call.offset)
@@ -546,7 +549,7 @@ class _Judge:
             entry=decision.entry.id if decision.entry is not None else None,
             policy=decision.entry.policy if decision.entry is not None else None,
             capability=decision.capability,
-            count=max(len(self.graph.mentions[node]), len(self.calls[node])),
+            count=max(self.graph.named[node], self.called[node]),
             places=tuple((self.member or "", offset) for offset in offsets[:MAX_LISTED_PLACES]),
             expired=decision.expired,
         )

@@ -41,6 +41,7 @@ from policy.listings import (
 from safeload.api import read
 from safeload.limits import DEFAULT_LIMITS
 from safeload.machine.nodes import ObjectGraph
+from safeload.opcodes.assemble import assemble
 from safeload.policy import vet as vetting
 from safeload.policy.resolve import load_policy, policy_from_dict
 from safeload.policy.vet import vet
@@ -423,3 +424,14 @@ def test_an_unpickler_gives_the_same_value_from_a_file() -> None:
     reader = safeload.RestrictedUnpickler(file)
     assert reader.load() == OrderedDict(a=1)
     assert safeload.RestrictedUnpickler(file).load() == {2}
+
+
+@pytest.mark.parametrize("times", [1, 8, 9, 64, 65, 1_000])
+def test_uses_are_counted_to_the_last_and_places_only_listed_to_the_eighth(times: int) -> None:
+    """How often a name is called, or named by an opcode: the report promises exact counts, whatever it lists."""
+    head, call = "PROTO 2\nEMPTY_LIST\n", "EMPTY_TUPLE\nREDUCE\nAPPEND\n"
+    calls = assemble(f"{head}GLOBAL collections OrderedDict\nBINPUT 0\nPOP\n" + f"BINGET 0\n{call}" * times + "STOP")
+    mentions = assemble(head + f"GLOBAL collections OrderedDict\n{call}" * times + "STOP")
+    for data in (calls, mentions):
+        (use,) = safeload.scan(data).globals
+        assert (use.count, len(use.places)) == (times, min(times + 1 if data is calls else 2 * times, 8))

@@ -22,13 +22,14 @@ from urllib.parse import quote_from_bytes
 
 from safeload import __version__
 from safeload.escape import escape
-from safeload.findings import RULES, Finding, Rule
+from safeload.findings import RULES, Finding, Report, Rule
 from safeload.machine.listing import Line
 from safeload.policy.model import Policy
 from safeload.report import sentences
 from safeload.report.json_v1 import encode_line
 from safeload.report.layout import plural
 from safeload.report.rule_facts import facts_of, help_text
+from safeload.report.snippets import Snippets
 from safeload.report.writer import VERDICTS, End, Row, Run, pour, spool
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -66,11 +67,12 @@ class SarifWriter:
         location = _artifact_location(report.path)
         members = self._add_artifacts(row, location)
         seen: Counter[str] = Counter()
+        snippets, bases = row.snippets(), dict(row.bases)
         for finding in report.findings:
             if self._results == MAX_RESULTS:
                 self._left_out += 1
                 continue
-            self._stream.write((",\n" if self._results else "\n") + encode_line(_result(row, finding, location, members, seen)))
+            self._stream.write((",\n" if self._results else "\n") + encode_line(_result(report, finding, snippets, bases, location, members, seen)))
             self._results += 1
         self._left_out += report.suppressed_findings
         if report.verdict == "inconclusive":
@@ -206,9 +208,16 @@ def _rule(rule: Rule) -> dict[str, Any]:
 # ---- results ------------------------------------------------------------------------------------------------------------------------------
 
 
-def _result(row: Row, finding: Finding, location: dict[str, Any], members: dict[str, int], seen: Counter[str]) -> dict[str, Any]:
-    lines = row.snippets().get((finding.member, finding.offset if finding.offset is not None else -1), ())
-    bases = dict(row.bases)
+def _result(
+    report: Report,
+    finding: Finding,
+    snippets: Snippets,
+    bases: dict[str | None, int],
+    location: dict[str, Any],
+    members: dict[str, int],
+    seen: Counter[str],
+) -> dict[str, Any]:
+    lines = snippets.get((finding.member, finding.offset if finding.offset is not None else -1), ())
     own = next((line for line in lines if line.offset == finding.offset), None)
     fingerprint = fingerprint_of(finding, location["uri"])
     seen[fingerprint] += 1
@@ -226,7 +235,7 @@ def _result(row: Row, finding: Finding, location: dict[str, Any], members: dict[
         result["codeFlows"] = [{"threadFlows": [{"locations": [_step(location, finding, line, own, bases) for line in lines]}]}]
     if finding.waived is not None:
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": escape(finding.waived, sentences.MAX_MESSAGE)}]
-    properties = {"verdict": row.report.verdict, "capability": finding.capability, "global": finding.global_name, "entry": finding.entry}
+    properties = {"verdict": report.verdict, "capability": finding.capability, "global": finding.global_name, "entry": finding.entry}
     result["properties"] = {key: escape(value, sentences.MAX_MESSAGE) for key, value in properties.items() if value is not None}
     return result
 

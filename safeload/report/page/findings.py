@@ -9,6 +9,7 @@ from safeload.report.changes import change_of
 from safeload.report.layout import plural
 from safeload.report.page.parts import badge, code, folded, lines, table, text
 from safeload.report.rule_facts import facts_of
+from safeload.report.snippets import Snippets
 from safeload.report.text import consequence, shown_findings
 from safeload.report.writer import Row, Run
 
@@ -26,7 +27,8 @@ def section(row: Row, run: Run) -> str:
     if not ordered:
         return '<p class="soft">Nothing was found.</p>'
     room = CARDS_OF_SEVERAL if run.several and not run.show_all else MAX_CARDS
-    parts = [_card(finding, row, run) for finding in ordered[:room]]
+    snippets, bases = row.snippets(), dict(row.bases)
+    parts = [_card(finding, row, run, snippets, bases) for finding in ordered[:room]]
     rest = ordered[room : room + MAX_LISTED]
     if rest:
         rows = [(badge(each.level), f"{each.rule} {text(each.name)}", text(each.message), code(sentences.place(each))) for each in rest]
@@ -37,9 +39,9 @@ def section(row: Row, run: Run) -> str:
     return "\n".join(parts)
 
 
-def _card(finding: Finding, row: Row, run: Run) -> str:
+def _card(finding: Finding, row: Row, run: Run, snippets: Snippets, bases: dict[str | None, int]) -> str:
     rule, facts = BY_CODE[finding.rule], facts_of(finding.rule)
-    listing = row.snippets().get((finding.member, finding.offset if finding.offset is not None else -1), ())
+    listing = snippets.get((finding.member, finding.offset if finding.offset is not None else -1), ())
     capability = f" {badge('plain', text(finding.capability))}" if finding.capability is not None else ""
     waived = f" {badge('note', 'waived')}" if finding.waived is not None else ""
     parts = [
@@ -47,7 +49,7 @@ def _card(finding: Finding, row: Row, run: Run) -> str:
         f'<h3>{badge(finding.level)} {text(rule.name)} <span class="soft small">{rule.code}</span>{capability}{waived}</h3>',
         f'<p class="message">{text(finding.message)}</p>',
     ]
-    where = _where(finding, dict(row.bases))
+    where = _where(finding, bases)
     if where:
         parts.append(f'<p class="small soft">{where}</p>')
     if listing:

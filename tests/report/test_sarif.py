@@ -100,6 +100,21 @@ def test_what_github_requires(here: Path) -> None:
             assert 2 <= len(thread["locations"]) <= 100
 
 
+def test_what_gitlab_keeps(here: Path) -> None:
+    """It drops results without a rule or a place, and fails the job where more than half are dropped; it sorts by rank and takes the CWE from the tags."""
+    plain_folder(here)
+    found = run_of(".")
+    rules = {rule["id"]: rule for rule in found["tool"]["driver"]["rules"]}
+    for result in found["results"]:
+        assert result["ruleId"] in rules
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        assert 0 <= result.get("rank", 0) <= 100
+    ranks = [result["rank"] for result in found["results"] if result["properties"].get("capability") == "process.exec"]
+    assert ranks
+    assert min(ranks) > 90
+    assert "external/cwe/cwe-502" in rules["SL301"]["properties"]["tags"]
+
+
 def test_every_rule_has_facts_and_no_fact_lacks_a_rule() -> None:
     codes = {rule.code for rule in RULES}
     assert set(EXCEPTIONS) <= codes

@@ -32,6 +32,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     stack: int = 1_000_000  # objects on the machine's stack at once; pickle.py's own batches hold 1,000
     memo_entries: int = 10_000_000  # memo slots of one stream; 20,000 tensors take 160,000
     graph_nodes: int = 10_000_000  # calls, persistent ids and effects of one stream
+    containers: int = 10_000_000  # lists, tuples and dicts of one stream (50 to 80 bytes of memory for one byte of it), a set counting as four
     globals: int = 10_000  # distinct names in one stream; the largest real module pickle measured names 60
     literal_bytes: int = 2 * GIB  # bytes of strings and byte strings decoded from one stream
     copy_ratio: int = 8  # bytes and items that calls copy out of a stream, for each byte of it, counted above 4 MiB; honest calls copy each byte once

@@ -9,6 +9,7 @@ overrides, line separators, odd spaces). Backslashes, absolute names, empty, `.`
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from safeload.errors import ContainerError
 from safeload.findings import Finding
@@ -65,12 +66,7 @@ def check_distinct(names: list[str]) -> None:
 
 
 def _first_repeated(names: list[str]) -> str:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            break
-        seen.add(name)
-    return name
+    return Counter(names).most_common(1)[0][0]
 
 
 def _folded(name: str) -> str:

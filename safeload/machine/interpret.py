@@ -27,6 +27,7 @@ from safeload.machine.keys import KeyCounts, check_keys
 from safeload.machine.nodes import NODE_TYPES, Build, Call, CallKind, Effect, Global, Items, Node, ObjectGraph, PersistentId, SetItems
 
 HIGHEST_PROTOCOL = 5
+SET_WEIGHT = 4  # an empty set takes 216 bytes, an empty list 56
 STEPS_PER_CHECK = 4_096  # opcodes between two looks at the budget and the clock
 KEYS_PER_CHECK = 1_000  # keys put into one container between two looks at the clock
 MAX_PLACES = 64  # offsets kept for one name: enough for any report, bounded for any file
@@ -113,6 +114,7 @@ class _Machine:
         "mentions",
         "named",
         "protocol",
+        "rarely_made",
         "shift",
         "start",
         "undecodable",
@@ -138,6 +140,7 @@ class _Machine:
         self.shift = 0  # where `data` begins, in the offsets of the stream: not 0 only behind interleaved bytes
         self.interleaved: Interleaved | None = None
         self.lenient = False
+        self.rarely_made = 0  # containers that `rare` made, a set counting as SET_WEIGHT
 
     def run(self, start: int) -> ObjectGraph:  # noqa: PLR0912, PLR0915 - one fused loop is the design: a call per opcode would cost a factor of two
         """The loop. `data` and `i` are the current frame, or outside of frames the buffer, and the place in it; `base + i` is the place in the stream."""
@@ -147,7 +150,7 @@ class _Machine:
         stack: list[Any] = []
         append = stack.append
         pop = stack.pop
-        step = done = 0
+        step = done = made = 0  # `made`: containers, of which a one-byte opcode makes 50 bytes and more
         ended_frames = 0  # each costs the loop a step that is no opcode
         try:
             while True:
@@ -205,6 +208,7 @@ class _Machine:
                         append = stack.append
                         pop = stack.pop
                         append(tuple(items))
+                        made += 1
                     elif op == BINPERSID:
                         stack[-1] = node = PersistentId(len(log), base + at, stack[-1])
                         log.append(node)
@@ -219,9 +223,11 @@ class _Machine:
                         append(())
                     elif op == TUPLE1:
                         stack[-1] = (stack[-1],)
+                        made += 1
                     elif op == TUPLE2:
                         last = pop()
                         stack[-1] = (stack[-1], last)
+                        made += 1
                     elif op == NEWFALSE:
                         append(False)
                     elif op == NEWTRUE:
@@ -239,8 +245,10 @@ class _Machine:
                         i += 4
                     elif op == EMPTY_DICT:
                         append({})
+                        made += 1
                     elif op == EMPTY_LIST:
                         append([])
+                        made += 1
                     elif op == SETITEMS:
                         items = stack
                         stack = marks.pop()
@@ -269,6 +277,7 @@ class _Machine:
                         last = pop()
                         middle = pop()
                         stack[-1] = (stack[-1], middle, last)
+                        made += 1
                     elif op == FRAME:
                         if self.lenient:
                             _uint8(data, i)
@@ -285,7 +294,7 @@ class _Machine:
                         pop = stack.pop
                 else:
                     done += STEPS_PER_CHECK
-                    self._check_budget(stack, base + at)
+                    self._check_budget(stack, made, base + at)
                     continue
                 break
             root = pop()
@@ -488,14 +497,17 @@ class _Machine:
             self._add(stack[-1], items, at)
         elif op == LIST:
             stack.append(items)
+            self.rarely_made += 1
         elif op == DICT:
             fresh: dict[Any, Any] = {}
             self._set_items(fresh, items, at)
             stack.append(fresh)
+            self.rarely_made += 1
         elif op == FROZENSET:
             fresh_items: set[Any] = set()
             self._add(fresh_items, items, at)
             stack.append(frozenset(fresh_items))
+            self.rarely_made += SET_WEIGHT
         elif op == OBJ:
             stack.append(self._call("obj", items[0], tuple(items[1:]), None, at))
         elif op == INST:
@@ -521,6 +533,7 @@ class _Machine:
             return int(end)
         if op == EMPTY_SET:
             stack.append(set())
+            self.rarely_made += SET_WEIGHT
             return i
         content, i = text.line(data, i, member, at, framed=data is not self.data)
         if op == INT:
@@ -579,7 +592,7 @@ class _Machine:
 
     # ---- budget and errors ------------------------------------------------------------------------------------------------------------
 
-    def _check_budget(self, stack: list[Any], at: int) -> None:
+    def _check_budget(self, stack: list[Any], made: int, at: int) -> None:
         budget, member = self.budget, self.member
         limits = budget.limits
         budget.spend_opcodes(STEPS_PER_CHECK, member, at)
@@ -587,6 +600,8 @@ class _Machine:
             raise exceeded("memo_entries", limits.memo_entries, "the stream fills more memo slots", member, at)
         if len(self.log) > limits.graph_nodes:
             raise exceeded("graph_nodes", limits.graph_nodes, "the stream holds more calls and effects", member, at)
+        if made + self.rarely_made > limits.containers:
+            raise exceeded("containers", limits.containers, "the stream makes more containers", member, at)
         if len(stack) > limits.stack or len(self.marks) > limits.stack:
             raise exceeded("stack", limits.stack, "the stream keeps more objects on the stack", member, at)
 

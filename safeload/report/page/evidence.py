@@ -78,7 +78,7 @@ def tensors(report: Report, contents: Contents) -> str:
     for each in contents.tensors:
         shared = f' <span class="soft small">{each.views:,} views</span>' if each.views > 1 else ""
         at = f'<span class="mono">{each.offset:#x}</span>' if each.offset is not None else ""
-        shape = code("[" + ", ".join(map(str, each.shape)) + "]", 200)
+        shape = f'<span class="nowrap">{code("[" + ", ".join(map(str, each.shape)) + "]", 200)}</span>'
         rows.append((code(each.name, 400), code(each.dtype, 60), shape, f"{each.nbytes:,}", code(each.location, 60), code(each.storage, 80) + shared, at))
     body = table(("name", "dtype", "shape", "bytes", "device", "storage", "at"), rows, right=frozenset({3, 6}))
     if contents.tensor_count > len(contents.tensors):

@@ -10,6 +10,7 @@ from safeload.report.layout import plural
 from safeload.report.page.parts import badge, code, folded, lines, table, text
 from safeload.report.rule_facts import facts_of
 from safeload.report.snippets import Snippets
+from safeload.report.stanza import helping_policy, stanza
 from safeload.report.text import consequence, shown_findings
 from safeload.report.writer import Row, Run
 
@@ -36,7 +37,21 @@ def section(row: Row, run: Run) -> str:
     left = max(len(ordered) - room - MAX_LISTED, 0) + report.suppressed_findings
     if left:
         parts.append(f'<p class="soft">and {plural(left, "more finding")}, for which there is no room here</p>')
-    return "\n".join(parts)
+    return "\n".join([*parts, *_advice(row)])
+
+
+def _advice(row: Row) -> list[str]:
+    """What would let the file as a whole through: a shipped policy that is made for it, and a policy that keeps all of its names as records."""
+    report = row.report
+    parts: list[str] = []
+    other = helping_policy(report)
+    if other is not None:
+        what = "keeps every name that is not denied as an inert record" if other == "inspect" else "is made for such files"
+        parts.append(f'<p class="small">The shipped policy <strong>{text(other)}</strong> {what}, and may accept the file.</p>')
+    toml = stanza(report)
+    if toml:
+        parts.append(folded("A whole policy of your own that keeps these names as inert records, if you know where the file comes from", lines(toml)))
+    return parts
 
 
 def _card(finding: Finding, row: Row, run: Run, snippets: Snippets, bases: dict[str | None, int]) -> str:

@@ -34,6 +34,7 @@ code,bdi{unicode-bidi:isolate;overflow-wrap:anywhere}
 .card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:20px;margin:16px 0}
 .banner{border-left-width:8px;padding:22px 24px}
 .banner h1{font-size:1.7rem;display:flex;flex-wrap:wrap;align-items:baseline;gap:4px 14px}
+.banner h1 .soft{font-size:1rem;font-weight:400}
 .banner .path{display:block;font-size:1.02rem;margin:8px 0 2px;font-weight:600}
 .rejected.banner,.rejected.file{border-left-color:var(--red)}
 .inconclusive.banner,.inconclusive.file{border-left-color:var(--amber)}

@@ -90,6 +90,24 @@ EXCEPTIONS: dict[str, Facts] = {
         meaning="safeload keeps the object as a record of its name, arguments and state. Another loader would import its class.",
         advice="Nothing, if only safeload loads the file. Otherwise judge it with a policy that keeps no records.",
     ),
+    "SL320": Facts(
+        severity=2.0,
+        cwe=(),
+        meaning="The policy is for gates: it judges files, and loads none, whatever their verdict.",
+        advice="Load the file by a policy in mode `enforce`.",
+    ),
+    "SL321": Facts(
+        severity=5.0,
+        cwe=(),
+        meaning="Somebody permitted this until a day that has passed, so nobody answers for it now.",
+        advice="Look at it anew and give the policy or the entry a later date, or do without it.",
+    ),
+    "SL322": Facts(
+        severity=4.0,
+        cwe=(),
+        meaning="The policy says which formats it is for, and this file has another one.",
+        advice="Judge the file by a policy that covers its format, or add the format to `formats` where the parents of the policy have it.",
+    ),
     "SL323": Facts(
         severity=8.0,
         cwe=(345, 347),

@@ -26,8 +26,8 @@ def table() -> str:
 def section() -> str:
     """The last section of the page."""
     intro = (
-        "The hundred of a code says who noticed: 0 source, 1 container, 2 stream, 3 policy, 4 storage, 9 limits. *Grade* is `[rules]`, *waive* is `[[waive]]`; all\n"
-        "other rules carry a law and are always errors. Severity is on the scale of CVSS and says how bad it is if the file means it.\n"
+        "The hundred of a code says who noticed: 0 source, 1 container, 2 stream, 3 policy, 4 storage, 9 limits. *Grade* is `[rules]`, *waive* is\n"
+        "`[[waive]]`; all other rules carry a law and are always errors. Severity is on the scale of CVSS and says how bad it is if the file means it.\n"
     )
     return f"{HEAD}\n{intro}\n{table()}"
 

@@ -202,7 +202,7 @@ def test_the_table_of_rules_and_that_of_formats_are_current() -> None:
     text = rules_doc.PAGE.read_text(encoding="utf-8")
     assert rules_doc.page(text) == text, "python -m tests.report.rules_doc"
     table = text[text.index("| format | for |") : text.index("*sha256* means")]
-    rows = {name: line for line in table.splitlines()[2:] for name in re.findall(r"`([a-z0-9-]+)`", line.split("|")[1])}
+    rows = {name: line for line in table.splitlines()[2:] if line for name in re.findall(r"`([a-z0-9-]+)`", line.split("|")[1])}
     assert set(rows) == set(FORMATS)
     for name, format_ in FORMATS.items():
         assert ("sha256" in rows[name].split("|")[3]) == format_.needs.digest, name

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from random import Random
 
+from fuzz.frames import lz4, lz4_content, zstd, zstd_content
 from fuzz.zips import repack, unpack
 from safeload.errors import CheckpointError
 from safeload.opcodes.decode import decode
@@ -174,6 +175,8 @@ def edit(data: bytes, random: Random) -> bytes:
         return edit_tar(data, random)
     if len(data) > 8 and data[8:9] == b"{":
         return edit_safetensors(data, random)
+    if data[:1] == b"{":
+        return edit_text(data, random, 0, len(data))
     for head, inflate, deflate in COMPRESSED:
         if data.startswith(head) and random.random() < 0.8:
             try:
@@ -188,6 +191,9 @@ COMPRESSED: tuple[tuple[bytes, Callable[[bytes], bytes], Callable[[bytes], bytes
     (b"\x78", zlib.decompress, zlib.compress),
     (b"BZh", bz2.decompress, bz2.compress),
     (b"\xfd7zXZ", lzma.decompress, lzma.compress),
+    (b"]\0", lzma.decompress, lambda data: lzma.compress(data, lzma.FORMAT_ALONE)),
+    (b"\x28\xb5\x2f\xfd", zstd_content, zstd),
+    (b"\x04\x22\x4d\x18", lz4_content, lz4),
 )
 
 

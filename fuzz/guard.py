@@ -6,6 +6,7 @@ and it is raised again on leaving, for the case that one did. An audit hook cann
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,27 +39,41 @@ class Violation(BaseException):
     """Reading data reached outside."""
 
 
+READ_ONLY = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_LARGEFILE", 0)
+
 _armed = False
 _installed = False
+_below: str | None = None  # the folder whose files may be read
 _seen: list[str] = []
+
+
+def _reads_below(event: str, args: tuple[object, ...]) -> bool:
+    """Is this a file or a listing of the folder that may be read, opened for reading?"""
+    if _below is None or event not in ("open", "os.listdir") or not isinstance(args[0], str):
+        return False
+    path = os.path.normpath(args[0])
+    if path != _below and not path.startswith(_below + os.sep):
+        return False
+    return event == "os.listdir" or (isinstance(args[2], int) and not args[2] & ~READ_ONLY)
 
 
 def _hook(event: str, args: tuple[object, ...]) -> None:
     global _armed
-    if _armed and (event in EVENTS or event.startswith(PREFIXES)):
+    if _armed and (event in EVENTS or event.startswith(PREFIXES)) and not _reads_below(event, args):
         _armed = False  # the traceback of the failure opens source files
         _seen.append(f"{event} {args!r:.200}")
         raise Violation(_seen[-1])
 
 
 @contextmanager
-def armed() -> Iterator[None]:
-    """No event of `EVENTS` may happen inside."""
-    global _armed, _installed
+def armed(below: str | None = None) -> Iterator[None]:
+    """No event of `EVENTS` may happen inside; files of the folder `below` (absolute, without links) may be read."""
+    global _armed, _below, _installed
     if not _installed:
         sys.addaudithook(_hook)
         _installed = True
     _seen.clear()
+    _below = below
     _armed = True
     try:
         yield

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 import lzma
 import struct
 import zlib
 from pathlib import Path
 
+from fuzz.frames import lz4, zstd
 from fuzz.grammar import legacy
 from fuzz.tars import pack
 from fuzz.zips import repack
@@ -309,6 +311,94 @@ def package() -> bytes:
     return repack({b"p/.data/extern_modules": b"", b"p/.data/python_version": b"3.11.0", b"p/model/model.pkl": assemble("PROTO 3\nEMPTY_LIST\nSTOP")})
 
 
+# ---- files that name others -------------------------------------------------------------------------------------------------------------------
+
+METADATA = "torch.distributed.checkpoint.metadata"
+W, B = archive(flat("FloatStorage", "0", 4), {b"0": bytes(range(16))}), archive(flat("FloatStorage", "0", 2), {b"0": bytes(range(8))})
+
+
+def entry(*pairs: tuple[str, str]) -> str:
+    """A dict of listings."""
+    return "EMPTY_DICT\nMARK\n" + "".join(key + value for key, value in pairs) + "SETITEMS\n"
+
+
+def text(value: str) -> str:
+    return f"BINUNICODE {value!r}\n"
+
+
+def made(name: str, *pairs: tuple[str, str]) -> str:
+    """An object that NEWOBJ makes and BUILD fills."""
+    state = entry(*((text(key), value) for key, value in pairs)) + "BUILD\n" if pairs else ""
+    return f"GLOBAL {name}\nEMPTY_TUPLE\nNEWOBJ\n{state}"
+
+
+def size(*numbers: int) -> str:
+    return "GLOBAL torch Size\nMARK\n" + "".join(f"BININT1 {number}\n" for number in numbers) + "TUPLE\nTUPLE1\nREDUCE\n"
+
+
+def metadata() -> bytes:
+    """`.metadata` of a tensor in two chunks, which stand in two files, and of an object behind the second of them."""
+    properties = (
+        f"GLOBAL {METADATA} TensorProperties\nEMPTY_TUPLE\nNEWOBJ\nMARK\nGLOBAL torch float32\n"
+        "GLOBAL torch.serialization _get_layout\nBINUNICODE 'torch.strided'\n"
+        f"TUPLE1\nREDUCE\nNEWFALSE\nGLOBAL {METADATA} _MEM_FORMAT_ENCODING\nBININT1 0\nTUPLE1\nREDUCE\nNEWFALSE\nTUPLE\nBUILD\n"
+    )
+    places, names, chunks = [], [], ""
+    for fqn, offset, path, at, content in (("w", 0, "0.distcp", 0, W), ("w", 4, "1.distcp", 0, B), ("o", None, "1.distcp", len(B), OBJECT)):
+        index = made(f"{METADATA} MetadataIndex", ("fqn", text(fqn)), ("offset", "NONE\n" if offset is None else size(offset)), ("index", "NONE\n"))
+        stored = (("relative_path", text(path)), ("offset", f"BININT2 {at}\n"), ("length", f"BININT2 {len(content)}\n"))
+        places.append((index, made("torch.distributed.checkpoint.filesystem _StorageInfo", *stored)))
+        if offset is not None:
+            length = 4 if offset == 0 else 2
+            chunks += made(f"{METADATA} ChunkStorageMetadata", ("offsets", size(offset)), ("sizes", size(length)))
+    whole = (("properties", properties), ("size", size(6)), ("chunks", f"EMPTY_LIST\nMARK\n{chunks}APPENDS\n"))
+    names.append((text("w"), made(f"{METADATA} TensorStorageMetadata", *whole)))
+    names.append((text("o"), made(f"{METADATA} BytesStorageMetadata")))
+    paths = entry((text("w"), "BINUNICODE 'model'\nBINUNICODE 'w'\nTUPLE2\n"), (text("o"), "BINUNICODE 'o'\nTUPLE1\n"))
+    top = (("state_dict_metadata", entry(*names)), ("planner_data", paths), ("storage_data", entry(*places)), ("storage_meta", "NONE\n"))
+    return assemble("PROTO 2\n" + made(f"{METADATA} Metadata", *top) + "STOP")
+
+
+OBJECT = archive("EMPTY_DICT\nBINUNICODE 'lr'\nBINFLOAT 0.5\nSETITEM\n", {})
+SHARD = b'{"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+SHARDS: dict[str, bytes] = {
+    "dcp/0.distcp": W,
+    "dcp/1.distcp": B + OBJECT,
+    "shards/a.bin": archive("EMPTY_DICT\nBINUNICODE 'w'\n" + tensor() + "SETITEM\n", {b"0": bytes(24)}),
+    "shards/b.safetensors": struct.pack("<Q", len(SHARD)) + SHARD + bytes(8),
+}
+"""What the seeds of `dcp` and `shards` name; `fuzz.folders` puts them beside the input."""
+WEIGHT_MAP = {"metadata": {"total_size": 32}, "weight_map": {"w": "a.bin", "b": "b.safetensors"}}
+LOCK = f"""schema = 1
+paths = ["a.pt", "models"]
+exclude = ["*.txt"]
+
+[policy]
+name = "checkpoint"
+version = "2026.11"
+sha256 = "{"0" * 64}"
+
+[[file]]
+path = "a.pt"
+sha256 = "{"a" * 64}"
+size = 12
+format = "torch.zip"
+verdict = "accepted"
+capabilities = ["data.tensor"]
+beside = ["{"b" * 64} shard.bin"]
+
+[[file]]
+path = "models/b.pt"
+size = 0
+format = "unknown"
+verdict = "inconclusive"
+capabilities = []
+"""
+LISTING = (
+    "PROTO 2  # comment\nGLOBAL posix system\nGLOBAL 'a b' 'c'\nBINUNICODE 'text'\nBINBYTES8 length=99 b'abc'\nLONG1 -300\nLONG1 b'\\x01\\x00'\n"
+    "STRING 'it\\'s'\nFLOAT 1e5\nRAW '80 02 ff'\nTUPLE1\nREDUCE\nSTOP\n"
+)
+
 OTHERS: dict[str, bytes] = {
     "array.npy": ARRAY,
     "fields.npy": npy("[('a', '<i2'), ('b', '|S3', (2,))]", "(2,)", bytes(16), 2),
@@ -327,6 +417,13 @@ OTHERS: dict[str, bytes] = {
     "export.pt2": repack({b"m/archive_format": b"pt2", b"m/archive_version": b"0", b"m/version": b"3\n", b"m/models/model.json": b"{}"}),
     "document.json": b'{"a": [1, -2.5, true, null, "\\u00e9"], "b": {"c": ""}}',
     "policy.toml": POLICY,
+    "pickle.lzma": lzma.compress(PLAIN, lzma.FORMAT_ALONE),
+    "pickle.zst": zstd(PLAIN),
+    "pickle.lz4": lz4(PLAIN),
+    "two-files.metadata": metadata(),
+    "shards.index": json.dumps(WEIGHT_MAP).encode(),
+    "two.lock": LOCK.encode(),
+    "words.listing": LISTING.encode(),
 }
 """File name to bytes."""
 

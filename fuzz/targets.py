@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from fuzz import differential, one_input
+from fuzz import differential, documents, faces, folders, one_input
 
 ROOT = Path(__file__).parent
 
@@ -26,6 +26,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     needs: str | None = None  # a module without which it cannot run
 
 
+COMPRESSED = (".gz", ".zlib", ".bz2", ".xz", ".lzma", ".zst", ".lz4")
+
 TARGETS: dict[str, Target] = {
     "load": Target(about="whole files: scan, load and open agree, under two policies", check=one_input.check_load),
     "scan": Target(about="whole files: a report under every shipped policy, with every option", check=one_input.check_scan),
@@ -37,10 +39,19 @@ TARGETS: dict[str, Target] = {
     "safetensors": Target(about="safetensors headers, against safetensors", check=differential.check_safetensors, seeds=(".safetensors",), needs="safetensors"),
     "tar": Target(about="tar headers", check=one_input.check_load, seeds=(".tar",)),
     "legacy": Target(about="torch's sequential format", check=one_input.check_load, seeds=(".legacy",)),
-    "compressed": Target(about="compressed files", check=one_input.check_load, seeds=(".gz", ".zlib", ".bz2", ".xz")),
+    "compressed": Target(about="compressed files", check=one_input.check_load, seeds=COMPRESSED),
     "archives": Target(about="TorchScript, torch.package, torch.export, plain zips", check=one_input.check_load, seeds=(".script", ".package", ".pt2", ".zip")),
     "json": Target(about="the strict reader of JSON, against json", check=one_input.check_json, mutator="policy", seeds=(".json",)),
-    "policy": Target(about="policy files: a policy or a PolicyFileError", check=one_input.check_policy, mutator="policy", seeds=(".toml",)),
+    "policy": Target(about="policy files: a policy that judges, or a PolicyFileError", check=one_input.check_policy, mutator="policy", seeds=(".toml",)),
+    "toml": Target(about="policy files, against tomllib and written out again", check=documents.check_policy, mutator="policy", seeds=(".toml",)),
+    "lock": Target(about="lock files, against tomllib and written out again", check=documents.check_lock, mutator="policy", seeds=(".lock",)),
+    "listing": Target(about="the assembler: a stream or a ValueError", check=faces.check_assemble, mutator="policy", seeds=(".listing",)),
+    "open": Target(about="whole files: the lazy view against load", check=faces.check_open),
+    "report": Target(about="whole files: every format of report is a document of its kind", check=faces.check_report),
+    "dcp": Target(about="metadata of distributed checkpoints, in a folder", check=folders.check_dcp, mutator="stream", seeds=(".metadata",)),
+    "shards": Target(about="indexes of shards, in a folder", check=folders.check_shards, seeds=(".index",)),
+    "decode": Target(about="instructions, against pickletools", check=faces.check_decode, mutator="stream", seeds=(".pkl",)),
+    "inflate": Target(about="compressed files, against their libraries", check=faces.check_inflate, seeds=COMPRESSED, needs="zstandard"),
     "pickle": Target(about="one stream, against CPython's unpicklers", check=differential.check_pickle, mutator="stream", seeds=(".pkl",), needs="hypothesis"),
     "zipfile": Target(about="zips, against zipfile", check=differential.check_zipfile, seeds=(".pt", ".npz", ".zip")),
     "tarfile": Target(about="tars, against tarfile", check=differential.check_tarfile, seeds=(".tar",)),

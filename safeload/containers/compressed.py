@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ FIRST_CHUNK_BYTES = 4 * KIB  # of a stream read at first: a file may hold very m
 CHUNK_BYTES = 256 * KIB  # of the file read at once
 OUTPUT_BYTES = 1 * MIB  # inflated at once, by libraries that can be told so
 ZSTD_INPUT_BYTES = 1 * KIB  # zstandard cannot; a block of 4 bytes gives up to 128 KiB (RFC 8878, 3.1.1.2.4), so this gives 32 MiB at most
+ZSTD_HEADER_BYTES = 18  # zstd.h, ZSTD_FRAMEHEADERSIZE_MAX
 GZIP_WINDOW, ZLIB_WINDOW = 31, 15  # zlib.decompressobj: the largest window, and 16 for a gzip header
 XZ_MEMORY_BYTES = (1, (1 << 64) - 1)  # least and most that liblzma can be told (lzma/container.h, a uint64)
 ZSTD_WINDOW_BYTES = (1 << 10, 1 << 31)  # the same for zstandard (zstd.h, ZSTD_WINDOWLOG_ABSOLUTEMIN and ZSTD_WINDOWLOG_MAX_64)
@@ -67,11 +69,17 @@ class _Zlib:
 
 
 class _Zstd:
-    """zstandard's object gives all that its input holds at once; what bounds it is how little it gets (`ZSTD_INPUT_BYTES`)."""
+    """zstandard's object gives all that its input holds at once; what bounds it is how little it gets (`ZSTD_INPUT_BYTES`).
 
-    def __init__(self, inflater: Any) -> None:
+    A frame that declares a length and holds nothing ends quietly in a stream, and is an error where it is inflated at once; here it is one, too.
+    """
+
+    def __init__(self, inflater: Any, library: Any) -> None:
         self._inflater = inflater
+        self._library = library
         self._left = memoryview(b"")
+        self._declared: int | None = None  # bytes; -1: the frame does not say
+        self._given = 0
 
     @property
     def eof(self) -> bool:
@@ -87,8 +95,15 @@ class _Zstd:
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         left = memoryview(data) if data else self._left
+        if self._declared is None:
+            with suppress(self._library.ZstdError):  # a header that is cut or broken, which the inflater says better
+                self._declared = self._library.frame_content_size(bytes(left[:ZSTD_HEADER_BYTES]))
         self._left = left[ZSTD_INPUT_BYTES:]
-        return bytes(self._inflater.decompress(left[:ZSTD_INPUT_BYTES]))
+        part = bytes(self._inflater.decompress(left[:ZSTD_INPUT_BYTES]))
+        self._given += len(part)
+        if self.eof and self._declared not in (None, -1, self._given):
+            raise self._library.ZstdError(f"the frame declares {self._declared:,} bytes and holds {self._given:,}")
+        return part
 
 
 def _zlib(window: int) -> Callable[[Limits], Started]:
@@ -122,7 +137,7 @@ def _zstd(limits: Limits) -> Started:
     except ImportError:
         raise _missing("zstandard", "zstd") from None
     window = _within(limits.dictionary_bytes, ZSTD_WINDOW_BYTES)
-    return _Zstd(zstandard.ZstdDecompressor(max_window_size=window).decompressobj()), zstandard.ZstdError
+    return _Zstd(zstandard.ZstdDecompressor(max_window_size=window).decompressobj(), zstandard), zstandard.ZstdError
 
 
 def _lz4(limits: Limits) -> Started:

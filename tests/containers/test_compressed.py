@@ -8,6 +8,7 @@ import gzip
 import io
 import lzma
 import pickle
+import struct
 import sys
 import zlib
 from collections.abc import Callable
@@ -72,6 +73,19 @@ def test_bytes_behind_the_stream_are_refused(name: str) -> None:
         with pytest.raises(ContainerError, match=f"{len(tail)} bytes follow") as error:
             inflated(COMPRESS[name](PICKLE) + tail)
         assert (error.value.rule, error.value.offset) == ("SL117", len(COMPRESS[name](PICKLE)))
+
+
+@pytest.mark.parametrize("parts", [[], [b"abc"], [b"a", b"b"], [PICKLE]], ids=["none", "one", "two", "many"])
+@pytest.mark.parametrize("more", [1, -1, 196_608, 1 << 29])
+def test_a_frame_of_zstandard_holds_the_length_that_it_declares(parts: list[bytes], more: int) -> None:
+    """An empty last block ends a stream without a look at the length (zstd_decompress.c, ZSTDds_decodeBlockHeader); inflating at once refuses that."""
+    content = b"".join(parts)
+    blocks = b"".join(struct.pack("<I", len(part) << 3)[:3] + part for part in parts) + b"\1\0\0"
+    head = b"\x28\xb5\x2f\xfd\x80\x38"  # a length of 4 bytes, a window of 128 KiB
+    assert inflated(head + struct.pack("<I", len(content)) + blocks) == content
+    with pytest.raises(ContainerError) as error:
+        inflated(head + struct.pack("<I", (len(content) + more) % (1 << 32)) + blocks)
+    assert error.value.rule == "SL117"
 
 
 @pytest.mark.parametrize("name", COMPRESS)

@@ -7,6 +7,7 @@ resolved and read again has the same digest, a lock file the same content.
 from __future__ import annotations
 
 import datetime
+import difflib  # noqa: F401 - imported late, by the suggestions of messages
 import tomllib
 from typing import Any
 

@@ -22,9 +22,11 @@ from safeload.opcodes.table import BY_NAME
 from safeload.policy.contracts import CONTRACTS, Contract
 from safeload.policy.resolve import load_policy
 from safeload.policy.shapes import Signature
+from safeload.policy.shipped import SHIPPED
 from safeload.storage.dtypes import DTYPES, STORAGE_TYPES
 
 DEPTH = 5  # levels of values in values
+EXACT = 0.6  # of the calls that have a recipe follow it
 WRONG = 0.08  # of the values are of another kind than the signature asks for
 STRANGE = 0.05  # of the names are ones that no policy lets through, or nearly ones that it does
 MEMOISED = 0.25
@@ -44,9 +46,9 @@ LITERAL_ARGS: dict[str, tuple[Any, ...]] = {
     "device": ("cuda", 1),
     "layout": ("torch.sparse_coo",),
     "torch-version": ("2.1.0",),
-    "date": (2024, 2, 29),
-    "time": (1, 2, 3),
-    "datetime": (2024, 2, 29, 1, 2, 3),
+    "date": (b"\x07\xe8\x02\x1d",),
+    "time": (b"\x01\x02\x03\x00\x00\x00",),
+    "datetime": (b"\x07\xe8\x02\x1d\x01\x02\x03\x00\x00\x00",),
     "timedelta": (1, 2, 3),
     "decimal": ("1.50",),
     "fraction": ("1/3",),
@@ -66,6 +68,10 @@ def _allowed() -> dict[str, Contract]:
 
 
 ALLOWED = _allowed()
+EVERYWHERE: dict[str, tuple[str, Contract]] = {
+    name: (policy, CONTRACTS[entry.constructor]) for policy in reversed(SHIPPED) for name, entry in load_policy(policy).allow_exact.items()
+}
+"""Every name that a shipped policy allows, the first such policy in their order, and what it makes of it."""
 NAMES = tuple(sorted(ALLOWED))
 BY_KIND: dict[str, tuple[str, ...]] = {
     kind: tuple(name for name in NAMES if ALLOWED[name].produces == kind) for kind in sorted({contract.produces for contract in ALLOWED.values()})
@@ -83,6 +89,7 @@ class Program:
         self.protocol = random.choice((0, 1, 2, 2, 2, 3, 4, 5))
         self.storages: dict[str, int] = {}  # key to bytes
         self.counts: dict[str, int] = {}  # key to elements, by the id that names it first
+        self.contents: dict[str, bytes] = {}  # of storages whose numbers mean something
         self.memo: list[int] = []
         self.slots = 0
 
@@ -253,7 +260,7 @@ class Program:
 
     def call(self, full: str, depth: int) -> None:
         """Push what a call of this name gives, or the name alone, or nearly that."""
-        random, contract = self.random, ALLOWED[full]
+        random, contract = self.random, ALLOWED[full] if full in ALLOWED else EVERYWHERE[full][1]
         if random.random() < STRANGE:
             full = random.choice((*DENIED, full + "_", full.lower(), full.rpartition(".")[2]) if "." in full else DENIED)
             full = full if "." in full else f"{full}.{full}"
@@ -276,6 +283,8 @@ class Program:
     def arguments(self, contract: Contract, depth: int) -> list[Callable[[], None]]:
         """What pushes the arguments of one call."""
         random = self.random
+        if contract.id in RECIPES and random.random() < EXACT:
+            return RECIPES[contract.id](self)
         if contract.literal is not None or not contract.signatures:
             known = LITERAL_ARGS.get(contract.id, ())
             return [lambda value=value: self.bent(value, depth) for value in known]  # type: ignore[misc]
@@ -287,6 +296,51 @@ class Program:
         if random.random() < WRONG / 2:
             pushes.append(lambda: self.value(depth))
         return pushes
+
+    def number_tensor(self, kind: str, values: tuple[int, ...], shape: tuple[int, ...] | None = None) -> None:
+        """Push a dense tensor of these numbers, contiguous, on a storage of its own."""
+        dtype = DTYPES[STORAGE_TYPES[kind]]
+        key = f"n{len(self.storages)}"
+        self.storages[key], self.counts[key] = len(values) * dtype.itemsize, len(values)
+        self.contents[key] = b"".join(value.to_bytes(dtype.itemsize, "little", signed=True) for value in values)
+        shape = (len(values),) if shape is None else shape
+        strides = [1]
+        for length in shape[:0:-1]:
+            strides.insert(0, strides[0] * max(length, 1))
+        self.name("torch._utils._rebuild_tensor_v2")
+        self.op("MARK")
+        self.fresh(kind, key, len(values))
+        for value in (0, shape, tuple(strides[: len(shape)]), False):
+            self.plain(value)
+        self.hooks()
+        self.op("TUPLE")
+        self.op("REDUCE")
+
+    def fresh(self, kind: str, key: str, count: int) -> None:
+        """Push the persistent id of one storage."""
+        parts = [lambda: self.text("storage"), lambda: self.name(f"torch.{kind}" if kind != "UntypedStorage" else "torch.storage.UntypedStorage")]
+        self.items([*parts, lambda: self.text(key), lambda: self.text("cpu"), lambda: self.integer(count)], "TUPLE")
+        self.op("BINPERSID")
+
+    def new_storage(self, kind: str, count: int, width: int) -> None:
+        """Push one of random bytes."""
+        key = f"n{len(self.storages)}"
+        self.storages[key], self.counts[key] = count * width, count
+        self.fresh(kind, key, count)
+
+    def hooks(self) -> None:
+        """Push the empty OrderedDict of backward hooks."""
+        self.called("collections.OrderedDict")
+
+    def called(self, full: str, *pushes: Callable[[], None]) -> None:
+        """Push a call with exactly these arguments."""
+        self.name(full)
+        self.items(list(pushes), "TUPLE")
+        self.op("REDUCE")
+
+    def numpy_dtype(self, text: str) -> None:
+        """Push a call of `numpy.dtype`."""
+        self.called("numpy.dtype", lambda: self.text(text), lambda: self.plain(False), lambda: self.plain(True))
 
     def bent(self, value: Any, depth: int) -> None:
         """Push this value, or another one."""
@@ -312,14 +366,18 @@ class Program:
         if contract.id in known:
             self.plain(known[contract.id])
         elif contract.id == "numpy-array":
-            dtype = lambda: self.word("numpy-dtype", depth)  # noqa: E731
+            dtype = (lambda: self.numpy_dtype("f4")) if self.random.random() < EXACT else (lambda: self.word("numpy-dtype", depth))
             self.items([lambda: self.plain(1), lambda: self.plain((2,)), dtype, lambda: self.plain(False), self.sixteen], "TUPLE")
         else:
             self.items([lambda: self.plain(self.random.choice(("a", "_metadata", "b"))), lambda: self.value(depth)], "DICT")
 
     def sixteen(self) -> None:
         """Push the bytes of a short array."""
-        self.raw(self.random.choice((bytes(8), bytes(16), bytes(range(8)))))
+        self.raw(self.random.choice((bytes(8), bytes(8), bytes(16), bytes(range(8)))))
+
+    def sixteen_bytes(self) -> None:
+        """Push sixteen bytes."""
+        self.raw(bytes(16))
 
     def storage(self, kind: str | None = None) -> int:
         """Push a persistent id; returns how many elements it declares."""
@@ -381,9 +439,7 @@ class Program:
         elif word == "tensor":
             self.dense(depth - 1)
         elif word == "hooks":
-            self.name("collections.OrderedDict")
-            self.items([], "TUPLE")
-            self.op("REDUCE")
+            self.hooks()
         elif word in ("class", "plain-class", "factory", "opaque-class"):
             self.name(random.choice(CLASSES))
         elif word in BY_KIND and depth > 0:
@@ -401,11 +457,111 @@ class Program:
         return bytes((0x80, self.protocol)) + (b"\x95" + struct.pack("<Q", len(body)) if framed else b"") + body
 
 
+def _size(made: Program, *dims: int) -> None:
+    made.called("torch.Size", lambda: made.plain(dims))
+
+
+def _sparse(made: Program, layout: str, *tensors: Callable[[], None], coalesced: bool) -> list[Callable[[], None]]:
+    parts = [*tensors, lambda: _size(made, 3, 3), *([lambda: made.plain(True)] if coalesced else [])]
+    return [lambda: made.called("torch.serialization._get_layout", lambda: made.text(f"torch.{layout}")), lambda: made.items(parts, "TUPLE")]
+
+
+def _coo(made: Program) -> list[Callable[[], None]]:
+    indices, values = (lambda: made.number_tensor("LongStorage", (0, 1, 2, 0), (2, 2))), (lambda: made.number_tensor("LongStorage", (5, 6)))
+    return _sparse(made, "sparse_coo", indices, values, coalesced=True)
+
+
+def _csr(made: Program) -> list[Callable[[], None]]:
+    numbers = ((0, 1, 2, 2), (0, 2), (5, 6))
+    return _sparse(made, "sparse_csr", *[lambda part=part: made.number_tensor("LongStorage", part) for part in numbers], coalesced=False)  # type: ignore[misc]
+
+
+def _dense_parts(made: Program, kind: str, width: int) -> list[Callable[[], None]]:
+    return [lambda: made.new_storage(kind, 6, width), lambda: made.plain(0), lambda: made.plain((2, 3)), lambda: made.plain((3, 1))]
+
+
+def _buffer(made: Program) -> list[Callable[[], None]]:
+    return [made.sixteen_bytes, lambda: made.numpy_dtype("f4"), lambda: made.plain((4,)), lambda: made.text("C")]
+
+
+RECIPES: dict[str, Callable[[Program], list[Callable[[], None]]]] = {
+    "timezone": lambda made: [lambda: made.called("datetime.timedelta", lambda: made.plain(0), lambda: made.plain(3_600), lambda: made.plain(0))],
+    "tensor": lambda made: [*_dense_parts(made, "FloatStorage", 4), lambda: made.plain(False), made.hooks],
+    "tensor-v3": lambda made: [
+        *(lambda: made.new_storage("UntypedStorage", 24, 1), lambda: made.plain(0), lambda: made.plain((2, 3)), lambda: made.plain((3, 1))),
+        *(lambda: made.plain(False), made.hooks, lambda: made.name("torch.float32")),
+    ],
+    "typed-tensor": lambda made: [
+        lambda: made.name("torch._utils._rebuild_tensor_v2"),
+        lambda: made.name("torch.Tensor"),
+        lambda: made.items([*_dense_parts(made, "FloatStorage", 4), lambda: made.plain(False), made.hooks], "TUPLE"),
+        lambda: made.items([lambda: made.text("tag"), lambda: made.plain(1)], "DICT"),
+    ],
+    "sparse-tensor": _coo,
+    "sparse-csr-tensor": _csr,
+    "sparse-class": lambda made: [
+        lambda: made.number_tensor("LongStorage", (0, 1, 2, 0), (2, 2)),
+        lambda: made.number_tensor("LongStorage", (5, 6)),
+        lambda: _size(made, 3, 3),
+    ],
+    "quantized-tensor": lambda made: [
+        *_dense_parts(made, "QInt8Storage", 1),
+        lambda: made.items([lambda: made.name("torch.per_tensor_affine"), lambda: made.plain(0.5), lambda: made.plain(3)], "TUPLE"),
+        lambda: made.plain(False),
+        made.hooks,
+    ],
+    "nested-tensor": lambda made: [
+        lambda: made.number_tensor("LongStorage", (1, 2, 3, 4)),
+        lambda: made.number_tensor("LongStorage", (2, 2), (2, 1)),
+        lambda: made.number_tensor("LongStorage", (1, 1), (2, 1)),
+        lambda: made.number_tensor("LongStorage", (0, 2)),
+    ],
+    "jagged-tensor": lambda made: [
+        lambda: made.items(
+            [
+                *(lambda: made.text("values"), lambda: made.number_tensor("LongStorage", (1, 2, 3, 4, 5, 6), (3, 2))),
+                *(lambda: made.text("offsets"), lambda: made.number_tensor("LongStorage", (0, 1, 3))),
+                *(lambda: made.text("lengths"), lambda: made.plain(None), lambda: made.text("_ragged_idx"), lambda: made.plain(1)),
+            ],
+            "DICT",
+        )
+    ],
+    "device-tensor-from-cpu": lambda made: [
+        lambda: made.number_tensor("LongStorage", (1, 2)),
+        lambda: made.name("torch.int64"),
+        lambda: made.text("cuda:0"),
+        lambda: made.plain(False),
+    ],
+    "device-tensor-from-numpy": lambda made: [
+        lambda: made.called("numpy._core.numeric._frombuffer", *_buffer(made)),
+        lambda: made.name("torch.float32"),
+        lambda: made.text("cuda:0"),
+        lambda: made.plain(False),
+    ],
+    "numpy-scalar": lambda made: [lambda: made.numpy_dtype("f8"), lambda: made.raw(bytes(8))],
+    "numpy-array": lambda made: [lambda: made.name("numpy.ndarray"), lambda: made.plain((0,)), lambda: made.raw(b"b")],
+    "numpy-array-frombuffer": _buffer,
+    "opaque-attribute": lambda made: [lambda: made.name("acme.models.Net"), lambda: made.text("mode")],
+}
+"""Arguments that fit together, of constructors whose signature alone does not say what does."""
+
+
 def program(random: Random) -> tuple[bytes, Program]:
     """A stream, and what was written into it: the storages that it speaks of."""
     made = Program(random)
     made.value()
     return made.finished(), made
+
+
+def calling(name: str, seed: int) -> bytes:
+    """A torch zip whose value is one call of `name`, nearly right or wholly."""
+    random = Random(f"{name} {seed}")
+    made = Program(random)
+    made.call(name, DEPTH - 2)
+    stream = made.finished()
+    members = {b"a/data.pkl": stream, b"a/byteorder": b"little"}
+    members |= {f"a/data/{key}".encode(): made.contents.get(key, random.randbytes(size)) for key, size in made.storages.items()}
+    return repack({**members, b"a/version": b"3\n"})
 
 
 def file(seed: int) -> bytes:
@@ -414,6 +570,7 @@ def file(seed: int) -> bytes:
     stream, made = program(random)
     place = random.choice(PLACES)
     contents = {key: random.randbytes(size if random.random() < 0.97 else random.randrange(40)) for key, size in made.storages.items()}
+    contents |= made.contents
     if place == "zip":
         members = {b"a/data.pkl": stream, b"a/byteorder": random.choice((b"little", b"big"))}
         members |= {f"a/data/{key}".encode(): content for key, content in contents.items()}

@@ -40,9 +40,15 @@ class KeyJudge:
 
     def copied(self, contract: Contract, call: Call) -> None:
         """The keys or items that a constructor takes over from the container it is given."""
-        if not contract.copies or not call.args:
+        if not call.args:
             return
         given = call.args[0]
+        if contract.id == "config-dict":  # `rebuild.fold` makes a plain dict of its pairs, or of the dict that it was given
+            keys = list(given) if type(given) is dict else [pair[0] for pair in call.args if type(pair) is tuple and pair]
+            self.check(keys, call, call.offset)
+            return
+        if not contract.copies:
+            return
         if contract.id in ("set", "frozenset"):
             self.check(given, call, call.offset)
             if contract.id == "frozenset":

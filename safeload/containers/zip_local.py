@@ -86,8 +86,8 @@ def _members(source: ByteSource, entries: list[Entry], end: int, starts: dict[in
     expected = 0
     for index, following in zip(order, [*offsets, end][1:], strict=True):
         entry = entries[index]
-        if entry[0] != expected:
-            raise _not_adjacent(entry[2], expected, entry[0])
+        if entry[0] != expected:  # only before the first member: all others start where the one before them was followed
+            raise ContainerError(f"{entry[0] - expected:,} bytes stand before the first member", rule="SL109", member=entry[2])
         data_start = starts[index] = _check_header(windows, entry)
         data_end = data_start + entry[6]
         if data_end > following:
@@ -99,12 +99,6 @@ def _members(source: ByteSource, entries: list[Entry], end: int, starts: dict[in
     if expected != end:
         raise ContainerError(f"{end - expected:,} bytes before the directory belong to no member", rule="SL109", offset=expected)
     return [member for member in members if member is not None]
-
-
-def _not_adjacent(name: str, expected: int, found: int) -> ContainerError:
-    if found > expected:  # only before the first member: all others start where the one before them was followed
-        return ContainerError(f"{found - expected:,} bytes stand before the first member", rule="SL109", member=name)
-    return ContainerError(f"the member starts at {found:#x}, within or before another", rule="SL108", member=name)
 
 
 def _check_header(windows: Windows, entry: Entry) -> int:

@@ -92,8 +92,8 @@ def positions(text: str) -> dict[str, int]:
             elif piece == ",":
                 if stack:
                     stack[-1].step()
-            elif value is not None:
-                found.setdefault(value, line)
+            else:
+                found.setdefault(value or "", line)
             line += piece.count("\n")
     return found
 

@@ -113,3 +113,10 @@ def test_a_member_that_the_directory_does_not_list_stands_first() -> None:
     with pytest.raises(ContainerError, match="stand before the first member") as caught:
         read_torch_zip(source_of(build([Part(b"hidden", b"x", local_only=True), *torch_parts()])), DEFAULT_LIMITS)
     assert caught.value.rule == "SL109"
+
+
+def test_two_entries_for_one_member_overlap() -> None:
+    twice = Part(b"archive/data/2", bytes(range(100)), central_only=True, central={"offset": 0})
+    with pytest.raises(ContainerError) as caught:
+        read_torch_zip(source_of(build([*torch_parts(), twice])), DEFAULT_LIMITS)
+    assert caught.value.rule in ("SL108", "SL110")

@@ -11,7 +11,7 @@ from safeload.errors import PolicyFileError
 from safeload.opcodes.assemble import assemble
 from safeload.policy.contracts import dtype_state
 from safeload.policy.lines import positions
-from safeload.policy.resolve import policy_from_dict
+from safeload.policy.resolve import load_policy, policy_from_dict
 
 
 class NoKinds:
@@ -110,3 +110,32 @@ def test_keys_of_calls_are_weighed(limit: str, value: int) -> None:
     assert safeload.scan(data).verdict == "accepted"
     report = safeload.scan(data, limits={limit: value})
     assert report.verdict == "inconclusive" and report.errors[0].rule == "SL901"
+
+
+HEAD = {"schema": 1, "name": "ours", "version": "1", "summary": "s", "owner": "us", "mode": "enforce", "default": "deny"}
+
+
+def test_an_entry_that_narrows_a_function_narrows_it_inside_of_another_call() -> None:
+    """A policy may permit `_rebuild_tensor_v2` without the seventh argument; `_rebuild_from_type_v2` is no way around that."""
+    allow = {
+        "id": "dense", "globals": ["torch._utils._rebuild_tensor_v2"], "uses": ["call"], "as": "tensor", "capability": "data.tensor", "reason": "r",
+        "evidence": ["e"], "args": ["storage", "int", "shape", "shape", "bool", "hooks"],
+    }  # fmt: skip
+    names = ["torch._tensor._rebuild_from_type_v2", "torch.Tensor", "torch.FloatStorage", "collections.OrderedDict"]
+    base = load_policy("checkpoint")
+    others = []
+    for name in names:
+        entry = base.allow_exact[name]
+        others.append({
+            "id": name.rpartition(".")[2].strip("_"), "globals": [name], "uses": sorted(entry.uses), "as": entry.constructor, "capability": entry.capability,
+            "reason": "r", "evidence": ["e"],
+        })  # fmt: skip
+    policy = policy_from_dict({**HEAD, "allow": [allow, *others]})
+    stored = "MARK\nBINUNICODE 'storage'\nGLOBAL torch FloatStorage\nBINUNICODE '0'\nBINUNICODE 'cpu'\nBININT1 0\nTUPLE\nBINPERSID\n"
+    inner = f"MARK\n{stored}BININT1 0\nEMPTY_TUPLE\nEMPTY_TUPLE\nNEWFALSE\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\n"
+    head = "PROTO 2\nGLOBAL torch._tensor _rebuild_from_type_v2\nMARK\nGLOBAL torch._utils _rebuild_tensor_v2\nGLOBAL torch Tensor\n"
+    rules = {}
+    for more in ("", "EMPTY_DICT\n"):
+        report = safeload.scan(assemble(f"{head}{inner}{more}TUPLE\nNONE\nTUPLE\nREDUCE\nSTOP"), policy=policy)
+        rules[more] = {finding.rule for finding in report.errors}
+    assert "SL304" not in rules[""] and "SL304" in rules["EMPTY_DICT\n"]

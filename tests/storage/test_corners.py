@@ -10,6 +10,7 @@ from builds import dense, torch_zip
 from hostile.hostile import stream
 
 import safeload
+from safeload.errors import StorageError
 from safeload.policy.resolve import policy_from_dict
 from safeload.storage import arrays, descr
 from safeload.storage.arrays import ArrayDType, BadArray, from_text, with_state
@@ -85,6 +86,21 @@ def test_two_views_of_one_key_that_differ() -> None:
     assert safeload.scan(file(VIEW.format(key="w", start=1, length=2))).verdict == "accepted"
     (error,) = safeload.scan(file(VIEW.format(key="v", start=1, length=2))).errors
     assert error.rule == "SL404" and "not the same" in error.message
+
+
+def test_a_view_has_the_type_of_its_storage() -> None:
+    plain = VIEW.format(key="v", start=0, length=2).removeprefix("MARK\n")
+    listing = plain + plain.replace("FloatStorage", "IntStorage").replace("'v'", "'w'") + "TUPLE2\n"
+    (error,) = safeload.scan(torch_zip(listing, {"0": bytes(24)})).errors
+    assert error.rule == "SL404" and "a view of int32 stands on a storage of float32" in error.message
+
+
+def test_indices_by_a_stride_of_zero() -> None:
+    """More indices than there are bytes: nobody makes a list of them."""
+    storage = StorageRecord(key="0", dtype=DTYPES["int32"], nbytes=12, location="cpu", member=None)
+    with pytest.raises(StorageError, match="stands on a storage of 12 bytes") as caught:
+        values(record("int32", (4,), (0,)), storage, bytes(12), "little")
+    assert caught.value.rule == "SL405"
 
 
 def test_findings_of_the_proof_are_bounded() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 from builds import agree, dense, pairs, torch_zip
+from corpus.manifest import entries
 from hostile.hostile import stream
 
 import safeload
@@ -41,6 +44,71 @@ REACH: dict[str, tuple[Any, int]] = {
     "inflated_bytes": (DEFLATED, SIZE),
     "member_bytes": (DEFLATED, SIZE),
 }
+
+
+ELSEWHERE = {
+    # limits that take more than a small file, or another source, and the tests of both their sides
+    "spool_bytes": "test_source.py:test_both_sides_of_spool_bytes",
+    "container_depth": "test_limits.py:test_files_in_files",
+    "directory_bytes": "containers/test_zip_central.py:test_the_budget_is_held_before_anything_is_read",
+    "compression_ratio": "test_limits.py:test_the_ratio_counts_above_a_megabyte",
+    "dictionary_bytes": "containers/test_compressed.py:test_a_zstandard_window_is_bounded",
+    "stack": "test_limits.py:test_what_is_counted_every_few_thousand_opcodes_is_counted",
+    "memo_entries": "test_limits.py:test_what_is_counted_every_few_thousand_opcodes_is_counted",
+    "graph_nodes": "test_limits.py:test_what_is_counted_every_few_thousand_opcodes_is_counted",
+    "containers": "machine/test_corners.py:test_each_container_counts",
+    "copy_ratio": "test_limits.py:test_copies_are_counted_above_four_megabytes",
+    "equal_hash_keys": "policy/test_corners.py:test_keys_that_calls_make_count_by_their_hash",
+    "findings": "test_limits.py:test_findings_are_kept_up_to_the_limit_and_all_count",
+    "scan_seconds": "test_budget.py:test_time_over_is_a_verdict",
+}
+
+
+def test_every_limit_has_both_its_sides_tested() -> None:
+    assert set(REACH) | set(ELSEWHERE) == set(Limits.names())
+    for place in ELSEWHERE.values():
+        path, _, name = place.partition(":")
+        assert f"def {name}(" in (Path(__file__).parent / path).read_text("utf-8"), place
+
+
+def test_files_in_files() -> None:
+    data = stream("NONE\n")
+    for _ in range(3):
+        data = gzip.compress(data, mtime=0)
+    assert loads(data, container_depth=3)
+    assert not loads(data, container_depth=2)
+
+
+def test_copies_are_counted_above_four_megabytes() -> None:
+    """One text of a megabyte, encoded eight times: of a stream of a megabyte, calls copy eight."""
+    size, count = 1 << 20, 24
+    text = b"X" + size.to_bytes(4, "little") + b"a" * size
+    body = b"c_codecs\nencode\nq\x00X\x06\0\0\0latin1q\x01" + text + b"q\x02" + b"h\x00h\x02h\x01\x86R" * count
+    data = b"\x80\x02(" + body + b"t."
+    assert loads(data, copy_ratio=count)
+    assert not loads(data, copy_ratio=count - 6)
+
+
+def test_findings_are_kept_up_to_the_limit_and_all_count() -> None:
+    data = stream("MARK\n" + "".join(f"GLOBAL posix f{number}\n" for number in range(9)) + "TUPLE\n")
+    whole = safeload.scan(data)
+    assert len(whole.findings) == 9 and not whole.suppressed_findings
+    for limit in (8, 9):
+        report = safeload.scan(data, limits={"findings": limit})
+        assert (report.verdict, len(report.findings), report.suppressed_findings) == ("rejected", limit, 9 - limit)
+
+
+MARGIN = 2
+HONEST = ("opcodes", "memo_entries", "members", "globals", "nesting_depth", "tensors", "pickle_bytes", "inflated_bytes", "graph_nodes", "containers", "stack")
+
+
+@pytest.mark.parametrize("name", [*HONEST, "key_size", "key_depth", "equal_hash_keys", "copy_ratio", "name_bytes", "global_name_bytes", "integer_bytes"])
+def test_no_honest_file_comes_near_a_default(name: str) -> None:
+    """Every file of the corpus has the same verdict under half the budget."""
+    half = {name: getattr(DEFAULT_LIMITS, name) // MARGIN}
+    for entry in entries():
+        data = entry.data()
+        assert safeload.scan(data, limits=half, encoding=entry.encoding).verdict == safeload.scan(data, encoding=entry.encoding).verdict, entry.path
 
 
 def loads(data: Any, **limits: int) -> bool:
@@ -104,7 +172,14 @@ def test_integers_longer_than_str_takes_can_be_keys() -> None:
         assert len(checkpoint) == 1
 
 
-@pytest.mark.parametrize(("name", "listing"), [("stack", "MARK\n" + "NONE\n" * 20_000 + "TUPLE\n"), ("memo_entries", "NONE\n" + "MEMOIZE\n" * 20_000)])
+@pytest.mark.parametrize(
+    ("name", "listing"),
+    [
+        ("stack", "MARK\n" + "NONE\n" * 20_000 + "TUPLE\n"),
+        ("memo_entries", "NONE\n" + "MEMOIZE\n" * 20_000),
+        ("graph_nodes", "EMPTY_LIST\n" + "GLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nAPPEND\n" * 20_000),
+    ],
+)
 def test_what_is_counted_every_few_thousand_opcodes_is_counted(name: str, listing: str) -> None:
     """The stack and the memo are looked at from time to time, so a little more than the limit may pass, and much more may not."""
     data = stream(listing, 4)

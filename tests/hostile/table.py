@@ -66,7 +66,7 @@ ROWS = (
     ),
     Row(
         9, "computed operands of STACK_GLOBAL", "fickling #125",
-        "SL201: two strings",
+        "SL208: two strings, or a name that nobody can know",
         "hostile/test_names.py:test_a_name_is_two_strings",
     ),
     Row(
@@ -287,7 +287,8 @@ ROWS = (
         46, "a file name that lies", "CVE-2025-10155, CVE-2025-1889",
         "content decides",
         "containers/test_detect.py:test_the_name_of_the_file_decides_nothing "
-        "hostile/test_members.py:test_a_pickle_in_another_member_is_judged",
+        "hostile/test_members.py:test_a_pickle_in_another_member_is_judged "
+        "hostile/test_cross.py:test_every_capability_in_every_place",
     ),
     Row(
         47, "local and central names differ", "CVE-2025-1944, GHSA-7q5r-7gvp-wc82",

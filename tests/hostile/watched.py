@@ -15,7 +15,7 @@ import safeload
 from fuzz.guard import Violation, armed
 from safeload.findings import Report
 
-__all__ = ["Violation", "armed", "load", "opened", "scan"]
+__all__ = ["Violation", "armed", "load", "opened", "policy", "scan"]
 
 
 def _bytes(data: Any) -> Any:
@@ -25,28 +25,33 @@ def _bytes(data: Any) -> Any:
 def scan(data: Any, **options: Any) -> Report:
     """`safeload.scan`, watched."""
     content = _bytes(data)
-    policy = _resolved(options)
+    resolved = _resolved(options)
     with armed():
-        return safeload.scan(content, **{**options, "policy": policy})
+        return safeload.scan(content, **{**options, "policy": resolved})
 
 
 def load(data: Any, *args: Any, **options: Any) -> Any:
     """`safeload.load`, watched."""
     content = _bytes(data)
-    policy = _resolved(options)
+    resolved = _resolved(options)
     with armed():
-        return safeload.load(content, *args, **{**options, "policy": policy})
+        return safeload.load(content, *args, **{**options, "policy": resolved})
 
 
 def opened(data: Any, **options: Any) -> list[Any]:
     """All tensors of `safeload.open`, watched."""
     content = _bytes(data)
-    policy = _resolved(options)
-    with armed(), safeload.open(content, **{**options, "policy": policy}) as view:
+    resolved = _resolved(options)
+    with armed(), safeload.open(content, **{**options, "policy": resolved}) as view:
         return [view.get_tensor(name) for name in view.keys()]  # noqa: SIM118 - a Checkpoint is no mapping
+
+
+def policy(name: str) -> Any:
+    """A shipped policy, read outside of the hook."""
+    return safeload.load_policy(name)
 
 
 def _resolved(options: dict[str, Any]) -> Any:
     """The policy, whose file is read outside of the hook."""
-    policy = options.get("policy")
-    return safeload.load_policy("checkpoint" if policy is None else policy)
+    given = options.get("policy")
+    return safeload.load_policy("checkpoint" if given is None else given)

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from random import Random
 
+from fuzz.archives import reshape_tar, reshape_zip
 from fuzz.frames import lz4, lz4_content, zstd, zstd_content
 from fuzz.zips import repack, unpack
 from safeload.errors import CheckpointError
@@ -22,6 +23,7 @@ from safeload.opcodes.decode import decode
 from safeload.opcodes.table import OPCODES, Opcode
 
 MAX_EDITS = 4
+MAX_STREAMS = 8
 MAX_INSTRUCTIONS = 4_000
 NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 63, 64, 127, 128, 255, 256, 1 << 15, 1 << 31, (1 << 31) - 1, 1 << 32, 1 << 40, (1 << 62) - 1, (1 << 63) - 1, 1 << 63)
 NAMES = (
@@ -170,9 +172,9 @@ def edit(data: bytes, random: Random) -> bytes:
     if data[:4] == b"PK\3\4":
         return edit_zip(data, random)
     if data[:6] == b"\x93NUMPY":
-        return edit_text(data, random, 10, min(len(data), 10 + int.from_bytes(data[8:10], "little")))
+        return edit_npy(data, random)
     if data[257:262] == b"ustar":
-        return edit_tar(data, random)
+        return edit_tar(data, random) if random.random() < 0.6 else reshape_tar(data, random)
     if len(data) > 8 and data[8:9] == b"{":
         return edit_safetensors(data, random)
     if data[:1] == b"{":
@@ -183,7 +185,38 @@ def edit(data: bytes, random: Random) -> bytes:
                 return deflate(edit(inflate(data), random))
             except Exception:
                 break
-    return edited(data, random) if random.random() < 0.9 else edit_bytes(data, random)
+    return edit_streams(data, random) if random.random() < 0.9 else edit_bytes(data, random)
+
+
+def edit_streams(data: bytes, random: Random) -> bytes:
+    """One of the pickles that stand behind each other: torch's sequential format begins with four, and a change to the first says only what it is not."""
+    starts = [0]
+    try:
+        while len(starts) < MAX_STREAMS:
+            end = starts[-1]
+            for instruction in decode(data, end):
+                end = instruction.end
+            starts.append(end)
+    except CheckpointError:
+        pass
+    at = random.choice(starts)
+    behind = next((start for start in starts if start > at), len(data))
+    if len(data) - behind > 8 and random.random() < 0.1:
+        return data[:behind] + edit_bytes(data[behind:], random)
+    return data[:at] + edited(data[at:behind], random) + data[behind:]
+
+
+def edit_npy(data: bytes, random: Random) -> bytes:
+    """The header, its length mended more often than not; its version; or the bytes behind it."""
+    if random.random() < 0.1:
+        return data[:6] + bytes((random.randrange(5), random.randrange(2))) + data[8:]
+    wide = data[6:7] > b"\1"
+    start = 12 if wide else 10
+    end = min(len(data), start + int.from_bytes(data[8:start], "little"))
+    header = edit_text(data[start:end], random, 0, end - start)
+    if random.random() < 0.2:
+        return data[:start] + header + edit_bytes(data[end:], random)
+    return data[:8] + (len(header) % (1 << 16)).to_bytes(start - 8, "little") + header + data[end:]
 
 
 COMPRESSED: tuple[tuple[bytes, Callable[[bytes], bytes], Callable[[bytes], bytes]], ...] = (
@@ -219,8 +252,8 @@ def edit_bytes(data: bytes, random: Random) -> bytes:
 def edit_zip(data: bytes, random: Random) -> bytes:
     """A member's content with the archive built anew, or one field of the directory, the local headers or the end records."""
     members = unpack(data)
-    if not members or random.random() < 0.4:
-        return edit_zip_fields(data, random)
+    if not members or random.random() < 0.5:
+        return edit_zip_fields(data, random) if random.random() < 0.5 else reshape_zip(data, random)
     name = next((name for name in members if name.endswith(b".pkl")), None) if random.random() < 0.7 else None
     name = random.choice(sorted(members)) if name is None else name
     what = random.randrange(10)
@@ -275,7 +308,8 @@ def edit_tar(data: bytes, random: Random) -> bytes:
         return edit_bytes(data, random)
     at = random.choice(headers)
     if random.random() < 0.5:
-        size = int(bytes(out[at + 124 : at + 135]).strip(b"\0 ") or b"0", 8) if re.fullmatch(rb"[0-7 \0]*", out[at + 124 : at + 135]) else 0
+        digits = bytes(out[at + 124 : at + 135]).strip(b"\0 ") or b"0"
+        size = int(digits, 8) if re.fullmatch(rb"[0-7]+", digits) else 0
         content = edit(bytes(out[at + 512 : at + 512 + size]), random)[:size]
         out[at + 512 : at + 512 + len(content)] = content
         return bytes(out)

@@ -62,6 +62,19 @@ class UnsupportedFormat(CheckpointError):
     """The bytes are something that safeload recognises but does not read, or nothing that it knows (`SL0xx`)."""
 
 
+def without_frames(error: CheckpointError) -> CheckpointError:
+    """An error that is kept and not raised on: its frames hold the bytes of the file, and they hold the error; only a garbage collection would free them."""
+    seen: set[int] = set()
+    pending: list[BaseException] = [error]
+    while pending:
+        one = pending.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            pending.extend(other for other in (one.__cause__, one.__context__) if other is not None)
+    return error
+
+
 def error_class(rule: str) -> type[CheckpointError]:
     """The class whose errors carry this rule, by the hundred of its code; SL3xx comes with a report and has a class of its own."""
     return {"SL0": UnsupportedFormat, "SL1": ContainerError, "SL2": StreamError, "SL4": StorageError, "SL9": LimitExceeded}.get(rule[:3], CheckpointError)

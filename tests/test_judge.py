@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import gzip
+import lzma
+import tracemalloc
+
 import pytest
 from builds import agree, dense, torch_zip
 
@@ -39,3 +44,27 @@ def test_every_byte_of_an_accepted_file_is_accounted_for() -> None:
     report = safeload.scan(DEFLATED, digest=True)
     assert (report.verdict, report.bytes_total, report.bytes_accounted) == ("accepted", len(DEFLATED), len(DEFLATED))
     assert report.sha256 is not None and safeload.scan(DEFLATED).sha256 is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02" + b"X\x00\x00\x10\x00" + b"a" * (1 << 20) + b"\xff.",
+        gzip.compress(b"\x80\x02" + bytes(1 << 20)),
+        lzma.compress(b"\x80\x02" + bytes(1 << 20)),
+    ],
+    ids=["stream", "gzip", "xz"],
+)
+def test_a_refused_file_is_freed_when_its_report_is_made(data: bytes) -> None:
+    """Without a garbage collection: the error that is kept must not hold the frames that hold the bytes."""
+    assert safeload.scan(data).verdict == "inconclusive"
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            safeload.scan(data)
+        assert tracemalloc.get_traced_memory()[0] < 1 << 19
+    finally:
+        tracemalloc.stop()
+        gc.enable()

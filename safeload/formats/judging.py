@@ -17,7 +17,7 @@ import msgspec
 from safeload.budget import Budget, exceeded
 from safeload.containers.base import STORED, Container, Member
 from safeload.containers.inflate import read_member
-from safeload.errors import CheckpointError
+from safeload.errors import CheckpointError, without_frames
 from safeload.findings import Finding, GlobalUse, Level, MemberInfo
 from safeload.formats.embedded import with_storages
 from safeload.limits import Limits
@@ -96,7 +96,7 @@ class Judging:
     def stopped(self, error: CheckpointError) -> None:
         """Something could not be read: the file is not accepted, whatever else is in it."""
         if self.error is None:
-            self.error = error
+            self.error = without_frames(error)
         finding = Finding(rule=error.rule, message=error.message, member=error.member, offset=error.offset)
         self.broken = self.broken or finding
         self.findings.append(finding)

@@ -79,7 +79,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--all", "show_all", is_flag=True, help="Show every finding in full, and every name.")
 @click.option("--exclude", metavar="GLOB", multiple=True, help="Skip such files of a folder; may be given more than once.")
 @click.option("--verify", type=click.Choice(["crc"]), help="Compare the CRC-32 of the storages too, which reads every byte.")
-@click.option("--digest/--no-digest", default=None, help="The sha256 of every file; on for json.")
+@click.option("--digest/--no-digest", default=None, help="The sha256 of every file; on for json, html, sarif, cyclonedx, csv.")
 @click.option("--locked", metavar="FILE", help="Fail on any difference from this lock file (safeload lock); without PATH, of all that it locks.")
 @click.option("--second-opinion/--no-second-opinion", default=None, help="Ask fickling, too, for html; on for a single file. It decides nothing.")
 @click.option("--exit-zero", is_flag=True, help="Exit 0 whatever the verdicts are.")

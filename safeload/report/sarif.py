@@ -306,7 +306,10 @@ def text(shown: str) -> str:
 
 def _artifact_location(path: str) -> dict[str, Any]:
     """Relative to where the scan is run, or the whole path where it lies elsewhere; each byte that a URI does not hold is written as %XX."""
-    relative = os.path.relpath(path) if path != "<stdin>" else path
+    try:
+        relative = os.path.relpath(path) if path != "<stdin>" else path
+    except ValueError:  # another drive of Windows
+        relative = os.path.abspath(path)
     if relative == os.pardir or relative.startswith(os.pardir + os.sep) or os.path.isabs(relative):
         return {"uri": "file://" + _quoted(os.path.abspath(path))}
     return {"uri": _quoted(relative), "uriBaseId": ROOT}

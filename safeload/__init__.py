@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from safeload.placement.registry import register_package as register_package
     from safeload.policy.model import Policy as Policy
     from safeload.policy.resolve import load_policy as load_policy
+    from safeload.sweep.many import scan_many as scan_many
 
 # Listed twice, for readers of types above and for Python below: a computed import would be shorter and is what this project exists to avoid.
 __all__ = [
     "CheckpointError", "ContainerError", "DeviceUnavailable", "Finding", "Guard", "GuardWarning", "LimitExceeded", "Limits", "Policy", "PolicyFileError",
     "PolicyRejected", "Report", "RestrictedUnpickler", "SafeloadError", "StorageError", "StreamError", "UnsupportedFormat", "get_unsafe_globals_in_checkpoint",
-    "guard", "load", "load_policy", "open", "register_package", "scan", "state_dict",
+    "guard", "load", "load_policy", "open", "register_package", "scan", "scan_many",
+    "state_dict",
 ]  # fmt: skip
 
 
@@ -70,6 +72,10 @@ def __getattr__(name: str) -> object:
         from safeload.policy.resolve import load_policy
 
         return load_policy
+    if name == "scan_many":
+        from safeload.sweep.many import scan_many
+
+        return scan_many
     if name == "state_dict":
         from safeload.modules import state_dict
 

@@ -28,9 +28,10 @@ class Rule(msgspec.Struct, frozen=True):
 RULES: tuple[Rule, ...] = (
     Rule("SL001", "unknown-format", "error", "The bytes are no format that safeload knows."),
     Rule("SL002", "unsupported-format", "error", "The format is recognised and cannot be read."),
-    Rule("SL003", "not-a-checkpoint", "error", "The file is something else: HTML, a git-LFS pointer, JSON, zeros, nothing."),
+    Rule("SL003", "not-a-checkpoint", "error", "The file is something else: HTML, JSON, zeros, nothing."),
     Rule("SL004", "truncated", "error", "The file ends before what it announces."),
     Rule("SL005", "unreadable-source", "error", "The source could not be read."),
+    Rule("SL006", "lfs-pointer", "error", "The file is a git-LFS pointer: what it stands for was not fetched."),
     Rule("SL101", "zip-no-directory", "error", "No end of central directory where one must be."),
     Rule("SL102", "zip-trailing-bytes", "error", "Bytes or a comment behind the end of the archive."),
     Rule("SL103", "zip-multi-disk", "error", "The archive claims to span several disks."),

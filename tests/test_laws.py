@@ -72,6 +72,7 @@ ALLOWED_LOOKUPS: dict[tuple[str, str], str] = {
 
 ALLOWED_IMPORTS: dict[tuple[str, str], str] = {
     ("cli/decompile.py", "subprocess"): "starts fickling for a second opinion: fixed words, no environment, and nothing that it says is loaded",
+    ("sweep/processes.py", "multiprocessing"): "processes of our own, which are sent records of ours and run a function of ours",
 }
 """(file, module) of each import of a banned module, and why it is harmless."""
 

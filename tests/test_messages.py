@@ -25,9 +25,9 @@ MESSAGES: dict[str, tuple[bytes, str, str]] = {
         "SL003",
         "this is an HTML or XML page (b'<html>'): the download gave an error or login page; download it again, and look at what the server really sent",
     ),
-    "lfs": (LFS, "SL003", f"this is a git-LFS pointer of 131 bytes to 497,763 bytes with the sha256 {'4d7a' * 16}: run `git lfs pull`"),
+    "lfs": (LFS, "SL006", f"this is a git-LFS pointer of 131 bytes to 497,763 bytes with the sha256 {'4d7a' * 16}: run `git lfs pull`"),
     "lfs, windows": (
-        LFS.replace(b"\n", b"\r\n"), "SL003", f"this is a git-LFS pointer of 134 bytes to 497,763 bytes with the sha256 {'4d7a' * 16}: run `git lfs pull`",
+        LFS.replace(b"\n", b"\r\n"), "SL006", f"this is a git-LFS pointer of 134 bytes to 497,763 bytes with the sha256 {'4d7a' * 16}: run `git lfs pull`",
     ),
     "json": (
         b'{"error": 404}',

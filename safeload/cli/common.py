@@ -156,5 +156,6 @@ def painter(stream: IO[str]) -> Callable[[str, str], str] | None:
 
 
 def exit_of(report: Report) -> int:
-    """The exit code of one verdict."""
-    return EXIT_OF[report.verdict]
+    """The exit code of one report. A git-LFS pointer holds nothing to check: there is no verdict on it, and nothing wrong with it."""
+    pointer = report.verdict == "inconclusive" and all(finding.rule == "SL006" and finding.member is None for finding in report.errors)
+    return EXIT_NOTHING if pointer else EXIT_OF[report.verdict]

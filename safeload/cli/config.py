@@ -56,11 +56,22 @@ def choose(policy: str | None, paths: Iterable[str], *, from_environment: bool =
     _refuse_judged(file, file, judged)
     if named not in SHIPPED and named.endswith(".toml"):
         named = os.path.join(os.path.dirname(file), named)
-    found = load_policy(named)
-    for source in (found.file, *(ancestor.file for ancestor in found.ancestors)):
-        if source is not None:
-            _refuse_judged(source, file, judged)
-    return Chosen(policy=found, by=file)
+    chosen = Chosen(policy=load_policy(named), by=file)
+    for source in _sources(chosen.policy):
+        _refuse_judged(source, file, judged)
+    return chosen
+
+
+def refuse_listed(chosen: Chosen, path: str) -> None:
+    """The same for a path that was not known when the policy was chosen. Raises `PolicyFileError`."""
+    if chosen.by is not None and chosen.by != ENVIRONMENT:
+        for source in (chosen.by, *_sources(chosen.policy)):
+            _refuse_judged(source, chosen.by, [path])
+
+
+def _sources(policy: Policy) -> list[str]:
+    """The files that a policy was made from."""
+    return [file for file in (policy.file, *(ancestor.file for ancestor in policy.ancestors)) if file is not None]
 
 
 def find_config(folder: str) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ import os
 import click
 
 from safeload.cli.common import EXIT_NO_VERDICT, EXIT_NOTHING, complain, encoding_option, exit_of, policy_option, project_policy, worst
-from safeload.cli.walk import Walked, targets
+from safeload.cli.walk import Walked, globbed, targets
 from safeload.escape import escape
 from safeload.report.layout import plural
 
@@ -38,6 +38,7 @@ def lock(paths: tuple[str, ...], policy: str | None, output: str, exclude: tuple
     if "-" in paths:
         complain("standard input cannot be locked: it has no path")
         return EXIT_NO_VERDICT
+    paths = tuple(globbed(paths))
     chosen = project_policy(policy, paths)
     plan = Plan(chosen=chosen, encoding=encoding, verify=None, digest=True, show_all=False)
     folder, walked = os.path.dirname(os.path.abspath(output)), Walked()

@@ -6,7 +6,7 @@ Each file stands alone: what cannot be opened is an inconclusive result, and the
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -23,16 +23,17 @@ from safeload.cli.common import (
     exit_of,
     policy_option,
     project_policy,
-    stdin_or_path,
     worst,
 )
+from safeload.cli.many import Many, all_paths, judged, many_options
 from safeload.cli.outputs import Output, format_option, needs_of, outputs_of, reports
-from safeload.cli.walk import Target, Walked, targets
+from safeload.cli.walk import Target, Walked, globbed, targets
 from safeload.errors import PolicyFileError
-from safeload.findings import Finding, Report, Verdict
-from safeload.judge import Reading, Verify, unread_report
+from safeload.findings import Report, Verdict
+from safeload.judge import Verify
 from safeload.policy.model import Policy
 from safeload.report.writer import VERDICTS, Difference, End, Needs, Run
+from safeload.sweep.one import Job
 
 if TYPE_CHECKING:
     from safeload.cli.config import Chosen
@@ -81,6 +82,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--verify", type=click.Choice(["crc"]), help="Compare the CRC-32 of the storages too, which reads every byte.")
 @click.option("--digest/--no-digest", default=None, help="The sha256 of every file; on for json, html, sarif, cyclonedx, csv.")
 @click.option("--locked", metavar="FILE", help="Fail on any difference from this lock file (safeload lock); without PATH, of all that it locks.")
+@many_options
 @click.option("--second-opinion/--no-second-opinion", default=None, help="Ask fickling, too, for html; on for a single file. It decides nothing.")
 @click.option("--exit-zero", is_flag=True, help="Exit 0 whatever the verdicts are.")
 @encoding_option
@@ -97,39 +99,42 @@ def scan(
     second_opinion: bool | None,
     exit_zero: bool,
     encoding: str,
+    many: Many,
 ) -> int:
     """Judge files without running or building anything in them.
 
-    PATH is a file, a folder (all files below it) or - for standard input.
+    PATH is a file, a folder (all files below it), a glob or - for standard input.
 
     Exit codes: 0 accepted, 1 rejected, 2 no verdict or wrong usage, 3 nothing to
     check. The worst file decides, in the order 1, 2, 3, 0. A policy in mode audit
     exits 0 like --exit-zero; what differs from a lock file exits 1 all the same.
     """
     check_encoding(encoding)
+    paths = tuple(globbed(paths))
     wanted = outputs_of(formats, output)
     comparing = _comparing(locked) if locked is not None else None
     if comparing is not None:
         paths, exclude = _locked_paths(comparing, paths), exclude or comparing.lock.exclude
     chosen = project_policy(policy, paths)
-    run = Run(policy=chosen.policy, chosen_by=chosen.by, several=_several(paths), show_all=show_all, comparing=locked)
+    run = Run(policy=chosen.policy, chosen_by=chosen.by, several=many.files_from is not None or _several(paths), show_all=show_all, comparing=locked)
     needs = needs_of(wanted, run, second_opinion)
     digest = comparing is not None or (needs.digest if digest is None else digest)
     plan = Plan(chosen=chosen, encoding=encoding, verify=verify, digest=digest, show_all=show_all, comparing=comparing, outputs=wanted)
-    return _write(paths, exclude, plan, run, needs, exit_zero=exit_zero)
+    return _write(paths, exclude, plan, run, needs, many, exit_zero=exit_zero)
 
 
-def _write(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, run: Run, needs: Needs, *, exit_zero: bool) -> int:
+def _write(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, run: Run, needs: Needs, many: Many, *, exit_zero: bool) -> int:
     """Judge the files, and hand each to every report as soon as it is judged. The exit code is the last thing that a report is told."""
-    from safeload.cli.rows import row_for, unopened_row
+    from safeload.cli.rows import row_for
 
     walked = Walked()
+    job = Job(policy=plan.policy, encoding=plan.encoding, verify=plan.verify, digest=plan.digest, needs=needs, row=row_for)
     codes: set[int] = set()
     counts: dict[Verdict, int] = dict.fromkeys(VERDICTS, 0)
     with reports(plan.outputs, run) as out:
-        for target in _to_judge(paths, exclude, plan, walked):
-            found = _noted(target, plan)
-            row = unopened_row(found) if isinstance(found, Report) else row_for(found, needs)
+        for target, row in judged(_to_judge(all_paths(paths, many, plan.chosen), exclude, plan, walked), job, many):
+            if plan.comparing is not None and target.path != "-":
+                plan.comparing.note(target, row.report)
             if row.unopened and not run.several:
                 complain(f"{row.report.path}: {row.report.findings[0].message}")
             out.row(row)
@@ -187,7 +192,7 @@ def _differences(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan) -
     return differences(plan.comparing.lock, made_lock(plan.policy, given, exclude, plan.comparing.found))
 
 
-def _to_judge(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, walked: Walked) -> Iterator[Target]:
+def _to_judge(paths: Iterable[str], exclude: tuple[str, ...], plan: Plan, walked: Walked) -> Iterator[Target]:
     """The files that the paths mean, without the lock that they are compared with, and without the reports that are being written."""
     ours = {os.path.abspath(each.path) for each in plan.outputs if each.path is not None}
     ours |= {os.path.abspath(plan.comparing.file)} if plan.comparing is not None else set()
@@ -199,36 +204,10 @@ def _to_judge(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, walk
 # ---- one file ---------------------------------------------------------------------------------------------------------------------------
 
 
-def _read(target: Target, plan: Plan) -> Reading | Report:
-    """The reading, or the report of a file that could not be opened."""
-    from safeload.api import read
-
-    path = "<stdin>" if target.path == "-" else target.path
-    if target.problem is not None:
-        return _unopened(path, target.problem, plan.policy)
-    try:
-        reading = read(stdin_or_path(target.path), policy=plan.policy, encoding=plan.encoding, verify=plan.verify, digest=plan.digest)
-    except OSError as error:
-        return _unopened(path, error.strerror or str(error), plan.policy)
-    return msgspec.structs.replace(reading, report=msgspec.structs.replace(reading.report, path=path))
-
-
 def read_report(target: Target, plan: Plan) -> Report:
-    """The report alone."""
-    found = _read(target, plan)
-    return found if isinstance(found, Report) else found.report
-
-
-def _noted(target: Target, plan: Plan) -> Reading | Report:
-    """`_read`, with what a lock file is compared with kept."""
-    found = _read(target, plan)
-    if plan.comparing is not None and target.path != "-":
-        plan.comparing.note(target, found if isinstance(found, Report) else found.report)
-    return found
-
-
-def _unopened(path: str, reason: str, policy: Policy) -> Report:
-    return unread_report(path, policy, Finding(rule="SL005", message=f"the file cannot be read: {reason}"))
+    """The report on one file alone."""
+    job = Job(policy=plan.policy, encoding=plan.encoding, verify=plan.verify, digest=plan.digest)
+    return next(judged([target], job, Many()))[1].report
 
 
 def _several(paths: tuple[str, ...]) -> bool:

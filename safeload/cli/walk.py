@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -30,7 +30,7 @@ class Walked(msgspec.Struct, kw_only=True):
     excluded: int = 0
 
 
-def targets(paths: tuple[str, ...], exclude: tuple[str, ...], walked: Walked) -> Iterator[Target]:
+def targets(paths: Iterable[str], exclude: tuple[str, ...], walked: Walked) -> Iterator[Target]:
     """Every file that the paths mean. `walked` is filled while the targets are consumed."""
     for path in paths:
         if path == "-" or not os.path.isdir(path):
@@ -42,6 +42,17 @@ def targets(paths: tuple[str, ...], exclude: tuple[str, ...], walked: Walked) ->
             yield target
         if not count:
             walked.empty.append(path)
+
+
+def globbed(paths: Iterable[str]) -> Iterator[str]:
+    """The paths, a glob (`**` for any depth) replaced by what it matches, sorted. What exists by its very name is no glob, nor is one that matches nothing."""
+    for path in paths:
+        if path != "-" and any(sign in path for sign in "*?[") and "://" not in path and not os.path.lexists(path):
+            from glob import glob
+
+            yield from sorted(glob(path, recursive=True, include_hidden=True)) or [path]
+        else:
+            yield path
 
 
 def _below(folder: str, exclude: tuple[str, ...], walked: Walked) -> Iterator[Target]:

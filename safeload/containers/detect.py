@@ -113,7 +113,7 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
 
 
 def _sentence(found: Sniffed) -> str:
-    tail = "" if found.rule == "SL003" else ", and this version does not read it yet"
+    tail = "" if found.rule != "SL002" else ", and this version does not read it yet"
     return f"this is {found.what}{tail}: {found.hint}"
 
 

@@ -20,7 +20,7 @@ LFS_PREFIX = b"version https://git-lfs"
 
 
 class Sniffed(msgspec.Struct, frozen=True):
-    """`what` the file is, the `hint` what to do, and the rule: SL002 recognised and not read, SL003 no checkpoint at all."""
+    """`what` the file is, the `hint` what to do, and the rule: SL002 recognised and not read, SL003 no checkpoint at all, SL006 a pointer to one."""
 
     what: str
     hint: str
@@ -80,7 +80,7 @@ def _sniff_text(head: bytes, size: int) -> Sniffed | None:
     if head.startswith(LFS_PREFIX):
         match = _LFS.search(head)
         target = f" to {int(match[2]):,} bytes with the sha256 {match[1].decode('ascii')}" if match else ""
-        return Sniffed(f"a git-LFS pointer of {size:,} bytes{target}", "run `git lfs pull`", "SL003")
+        return Sniffed(f"a git-LFS pointer of {size:,} bytes{target}", "run `git lfs pull`", "SL006")
     if _MARKUP.match(text):
         return Sniffed(f"an HTML or XML page ({shown(text[:40])})", f"the download gave an error or login page; {_AGAIN}", "SL003")
     if _JSON.match(text):

@@ -217,8 +217,14 @@ def test_a_bug_of_ours_is_one_line_and_no_verdict(here: Path, monkeypatch: pytes
     monkeypatch.setattr("safeload.api.read", broken)
     outcome = run("scan", "plain.pt")
     assert outcome.code == 2
-    assert outcome.err.startswith("safeload: internal error, please report it: RuntimeError: boom\\x1b[31m (test_scan.py:")
+    text = "internal error, please report it: RuntimeError: boom\\x1b[31m (test_scan.py:"
+    assert outcome.err.startswith(f"safeload: plain.pt: the file cannot be read: {text}")
     assert outcome.err.count("\n") == 1
+    assert run("scan", "plain.pt", "plain.pt", "-f", "json").out.count("please report it") == 2  # each file stands alone
+    monkeypatch.setattr("safeload.cli.scan.judged", broken)
+    outcome = run("scan", "plain.pt")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert outcome.err.startswith(f"safeload: {text}")
 
 
 def test_version_and_help(here: Path) -> None:

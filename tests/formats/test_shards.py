@@ -97,7 +97,7 @@ def test_a_shard_that_is_something_else_is_named(tmp_path: Path) -> None:
     (folder / "model-2.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12\n")
     report = safeload.scan(folder)
     finding = report.errors[0]
-    assert (report.verdict, finding.rule, finding.member) == ("inconclusive", "SL003", "model-2.safetensors") and "git lfs pull" in finding.message
+    assert (report.verdict, finding.rule, finding.member) == ("inconclusive", "SL006", "model-2.safetensors") and "git lfs pull" in finding.message
 
 
 def test_an_index_without_its_folder_and_folders_without_one(tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""The options of `safeload scan` for many files become rows: `--files-from`, `--jobs`.
+
+Refuses, with exit 2: a list that cannot be read, standard input named twice, and a listed file beside which the configuration stands that chose the policy.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any, TypeVar
+
+import click
+import msgspec
+
+from safeload.cli.common import EXIT_NO_VERDICT, complain, stdin_or_path
+from safeload.cli.config import Chosen, refuse_listed
+from safeload.cli.walk import Target
+from safeload.errors import PolicyFileError
+from safeload.report.writer import Row
+from safeload.sweep.many import rows_of
+from safeload.sweep.one import Item, Job
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+LIST_CHUNK_BYTES = 1 << 16
+MAX_PATH_BYTES = 1 << 16  # of one line of a list; PATH_MAX is 4,096 on Linux
+
+
+class Many(msgspec.Struct, frozen=True, kw_only=True):
+    """What the options said."""
+
+    files_from: str | None = None
+    null: bool = False
+    jobs: int = 1
+
+
+def many_options(command: _Command) -> _Command:
+    """All of them, gathered into one argument `many`."""
+
+    def gathered(*arguments: Any, files_from: str | None, null: bool, jobs: int, **others: Any) -> Any:
+        return command(*arguments, many=Many(files_from=files_from, null=null, jobs=jobs or os.cpu_count() or 1), **others)
+
+    gathered.__name__, gathered.__doc__ = command.__name__, command.__doc__
+    made: Any = gathered
+    if hasattr(command, "__click_params__"):
+        made.__click_params__ = command.__click_params__
+    processes = "Processes that read files; 0 is one for each CPU."
+    made = click.option("--jobs", "-j", type=click.IntRange(0, 1024), default=1, show_default=True, help=processes)(made)
+    made = click.option("--null", "-0", "null", is_flag=True, help="The names in that list end with NUL, as find -print0 has them.")(made)
+    made = click.option("--files-from", metavar="FILE|-", help="Also the files and folders of this list, a line for each.")(made)
+    return made  # type: ignore[no-any-return]
+
+
+def all_paths(paths: tuple[str, ...], many: Many, chosen: Chosen) -> Iterable[str]:
+    """The paths of the command line, then those of the list, as it is read."""
+    if many.files_from is None:
+        return paths
+    if many.files_from == "-" and "-" in paths:
+        raise click.BadParameter("standard input is either a file or a list of files", param_hint="'--files-from'")
+    return _with_list(paths, many.files_from, many.null, chosen)
+
+
+def _with_list(paths: tuple[str, ...], file: str, null: bool, chosen: Chosen) -> Iterator[str]:
+    yield from paths
+    try:
+        with sys.stdin.buffer if file == "-" else open(file, "rb") as stream:
+            for path in listed(stream, b"\0" if null else b"\n"):
+                refuse_listed(chosen, path)
+                yield path
+    except OSError as error:
+        complain(f"--files-from {file}: {error.strerror or error}")
+    except (PolicyFileError, ValueError) as error:
+        for line in str(error).splitlines():
+            complain(line)
+    else:
+        return
+    raise click.exceptions.Exit(EXIT_NO_VERDICT)
+
+
+def listed(stream: IO[bytes], end: bytes) -> Iterator[str]:
+    """The names of a list; empty ones are none, and a carriage return in front of a newline is not part of one."""
+    rest = b""
+    while chunk := stream.read1(LIST_CHUNK_BYTES) if hasattr(stream, "read1") else stream.read(LIST_CHUNK_BYTES):
+        *names, rest = (rest + chunk).split(end)
+        for name in names:
+            yield from _name(name, end)
+        if len(rest) > MAX_PATH_BYTES:
+            raise ValueError(f"--files-from: a name of more than {MAX_PATH_BYTES:,} bytes; is this a list of paths?")
+    yield from _name(rest, end)
+
+
+def _name(name: bytes, end: bytes) -> Iterator[str]:
+    name = name.removesuffix(b"\r") if end == b"\n" else name
+    if name:
+        yield os.fsdecode(name)
+
+
+def judged(targets: Iterable[Target], job: Job, many: Many) -> Iterator[tuple[Target, Row]]:
+    """Each target with its row, in their order."""
+    for item, row in rows_of(map(_item, targets), job, jobs=many.jobs):
+        yield Target("-" if item.source is not None else item.shown, item.problem), row
+
+
+def _item(target: Target) -> Item:
+    if target.path == "-":
+        return Item("<stdin>", stdin_or_path("-"))
+    return Item(target.path, None, target.problem)

@@ -30,7 +30,7 @@ ROWS = (
         "hostile/test_calls.py:test_what_was_computed_is_not_called",
     ),
     Row(
-        3, "modules missing from fickling's list", "CVE-2025-67747, CVE-2025-67748, CVE-2026-22608, CVE-2026-22612",
+        3, "modules missing from fickling's list", "CVE-2025-67747, CVE-2025-67748, CVE-2026-22606 to 22609, CVE-2026-22612",
         "SL301",
         "hostile/test_advisories.py:test_a_function_of_an_advisory_is_refused",
     ),
@@ -48,12 +48,12 @@ ROWS = (
         "hostile/test_advisories.py:test_a_function_of_an_advisory_is_refused",
     ),
     Row(
-        6, "an allowed module that re-exports another", "fickling #60, #183",
+        6, "an allowed module that re-exports another", "fickling #60, modelscan #330",
         "exact names, SL301",
         "hostile/test_advisories.py:test_a_function_of_an_advisory_is_refused",
     ),
     Row(
-        7, "getattr, attrgetter, partial, reduce", "GHSA-955r, GHSA-46h3",
+        7, "getattr, attrgetter, partial, reduce", "GHSA-955r-x9j8-7rhh, GHSA-46h3-79wf-xr6c",
         "SL301, SL303",
         "hostile/test_calls.py:test_an_attribute_chain_names_each_step "
         "hostile/test_calls.py:test_a_chain_of_records_stays_records_under_inspect",
@@ -106,7 +106,7 @@ ROWS = (
         "hostile/test_names.py:test_a_registered_extension_is_named_and_refused",
     ),
     Row(
-        16, "BUILD with a chosen state", "GHSA-mhc9, PyTorch #195607",
+        16, "BUILD with a chosen state", "GHSA-mhc9-48gj-9gp3, PyTorch #195607",
         "SL305: states are data, without dunder keys",
         "hostile/test_states.py:test_a_state_is_a_dict_of_names "
         "hostile/test_states.py:test_a_namespace_has_no_dunder "
@@ -130,7 +130,7 @@ ROWS = (
         "formats/test_embedded.py:test_what_only_looks_like_a_storage",
     ),
     Row(
-        20, "code objects by cloudpickle, dill, marshal", "GHSA-9m3x, GHSA-565g",
+        20, "code objects by cloudpickle, dill, marshal", "GHSA-565g-hwwr-4pp3",
         "SL301",
         "hostile/test_advisories.py:test_a_function_of_an_advisory_is_refused "
         "hostile/test_calls.py:test_a_gadget_is_refused",

@@ -5,6 +5,7 @@
     tarfile       the same
     numpy         `numpy.load(allow_pickle=False)`
     safetensors   its own reader
+    gguf          gguf-py's `GGUFReader`
     torch         `torch.load(weights_only=True)` in a child process: where it reads the file, the same bytes; and it runs nothing, whatever it makes of it
 
 Refusing what the other reads is never a fault here. Each check returns quietly, or fails with the difference.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import io
 import re
 import tarfile
+import tempfile
 import zipfile
 from typing import Any
 
@@ -24,6 +26,7 @@ import safeload
 from fuzz.canonical import canonical
 from fuzz.one_input import LIMITS
 from fuzz.torch_child import Child
+from safeload.api import read
 from safeload.budget import Budget
 from safeload.containers.detect import open_container
 from safeload.containers.inflate import read_member
@@ -116,6 +119,21 @@ def check_safetensors(data: bytes) -> None:
     for name, entry in theirs.items():
         assert list(np.shape(ours[name])) == list(entry["shape"]), name
         assert np.asarray(ours[name]).tobytes() == bytes(entry["data"]), name
+
+
+def check_gguf(data: bytes) -> None:
+    """Names, dimensions, types and places of the tensors."""
+    from gguf import GGUFReader
+
+    reading = read(data, limits=LIMITS)
+    if reading.report.format != "gguf" or reading.container is None:
+        return
+    with tempfile.NamedTemporaryFile(suffix=".gguf") as file:
+        file.write(data)
+        file.flush()
+        theirs = [(each.name, each.tensor_type.name, each.shape.tolist(), each.data_offset, each.n_bytes) for each in GGUFReader(file.name).tensors]
+    ours = [(each.member.name, each.type, list(each.dims), each.member.offset, each.member.size) for each in reading.container.detail.tensors]
+    assert ours == theirs, f"gguf-py finds {theirs[:3]} and safeload {ours[:3]}"
 
 
 TORCH_FORMATS = ("torch.zip", "torch.legacy")  # whose values both sides give

@@ -175,6 +175,8 @@ def edit(data: bytes, random: Random) -> bytes:
         return edit_npy(data, random)
     if data[257:262] == b"ustar":
         return edit_tar(data, random) if random.random() < 0.6 else reshape_tar(data, random)
+    if data[:4] == b"GGUF":
+        return edit_gguf(data, random)
     if len(data) > 8 and data[8:9] == b"{":
         return edit_safetensors(data, random)
     if data[:1] == b"{":
@@ -331,6 +333,21 @@ def edit_safetensors(data: bytes, random: Random) -> bytes:
     end = min(8 + length, len(data))
     header = edit_text(data[8:end], random, 0, end - 8)
     return (len(header) if random.random() < 0.8 else length).to_bytes(8, "little") + header + data[end:]
+
+
+def edit_gguf(data: bytes, random: Random) -> bytes:
+    """A number of the header, at a place where one may stand; a piece of it doubled or dropped; or its bytes."""
+    out = bytearray(data)
+    if random.random() < 0.2:
+        return edit_bytes(data, random)
+    at, width = random.randrange(4, max(len(data) - 8, 5)), random.choice((4, 8))
+    if random.random() < 0.3:
+        piece = bytes(out[at : at + random.randrange(1, 64)])
+        out[at : at + (len(piece) if random.random() < 0.5 else 0)] = piece * random.randrange(3)
+        return bytes(out)
+    number = random.choice((*range(42), 64, 256, 1 << 31, *NUMBERS)) % (1 << 8 * width)
+    out[at : at + width] = number.to_bytes(width, random.choice(("little", "big")))
+    return bytes(out)
 
 
 WORDS = (

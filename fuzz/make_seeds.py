@@ -13,6 +13,7 @@ import struct
 import zlib
 from pathlib import Path
 
+from fuzz import ggufs
 from fuzz.frames import lz4, zstd
 from fuzz.grammar import legacy
 from fuzz.tars import pack
@@ -406,6 +407,8 @@ OTHERS: dict[str, bytes] = {
     "arrays.npz": repack({b"a.npy": ARRAY, b"b.npy": npy("'<i8'", "()", bytes(8))}),
     "array.joblib": assemble(JOBLIB + "STOP")[:-1] + bytes(8) + assemble("SETITEM\nSTOP"),
     "two.safetensors": struct.pack("<Q", len(HEADER)) + HEADER + bytes(28),
+    "two.gguf": ggufs.two(),
+    "two-big.gguf": ggufs.two("big"),
     "tensor.legacy": legacy(assemble("PROTO 2\n" + tensor() + "STOP"), {"0": (6, struct.pack("<6f", *range(6)))}),
     "pickle.gz": gzip.compress(PLAIN, mtime=0),
     "pickle.zlib": zlib.compress(PLAIN),

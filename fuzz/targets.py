@@ -37,6 +37,7 @@ TARGETS: dict[str, Target] = {
     "npz": Target(about="numpy archives", check=one_input.check_load, seeds=(".npz",)),
     "joblib": Target(about="joblib files", check=one_input.check_load, seeds=(".joblib",)),
     "safetensors": Target(about="safetensors headers, against safetensors", check=differential.check_safetensors, seeds=(".safetensors",), needs="safetensors"),
+    "gguf": Target(about="GGUF headers, against gguf-py", check=differential.check_gguf, seeds=(".gguf",), needs="gguf"),
     "tar": Target(about="tar headers", check=one_input.check_load, seeds=(".tar",)),
     "legacy": Target(about="torch's sequential format", check=one_input.check_load, seeds=(".legacy",)),
     "compressed": Target(about="compressed files", check=one_input.check_load, seeds=COMPRESSED),

@@ -85,6 +85,11 @@ def several_objects(count: int) -> UnsupportedFormat:
     return UnsupportedFormat(f"the file holds {count:,} objects behind each other; load(file) with an open file reads them one by one", rule="SL002")
 
 
+def not_built(what: str, hint: str) -> UnsupportedFormat:
+    """The error for a file that was judged, and that safeload makes no value of."""
+    return UnsupportedFormat(f"this is {what}, which safeload judges and does not load: {hint}", rule="SL002")
+
+
 class PolicyRejected(CheckpointError):
     """The file was read, and the policy does not allow what it asks for. `report` holds all of the reasons at once."""
 

@@ -55,6 +55,7 @@ RULES: tuple[Rule, ...] = (
     Rule("SL123", "unreferenced-storage", "note", "A storage that no tensor refers to."),
     Rule("SL124", "code-member", "error", "The archive carries code beside its weights; safeload does not run it, its own loader would."),
     Rule("SL125", "archives-in-one-file", "note", "Several whole archives stand behind each other."),
+    Rule("SL126", "template", "note", "A template beside the weights: its engine runs it, and safeload does not judge it."),
     Rule("SL130", "npy-header", "error", "The header or the length of a .npy file is none that numpy writes."),
     Rule("SL131", "joblib-array", "error", "The raw bytes of an array between the opcodes are not where or what joblib writes."),
     Rule("SL132", "safetensors-header", "error", "The header of a safetensors file breaks the format, or does not cover its bytes exactly."),
@@ -62,6 +63,7 @@ RULES: tuple[Rule, ...] = (
     Rule("SL134", "distributed-checkpoint", "error", "The metadata of a distributed checkpoint and its shards do not agree exactly."),
     Rule("SL135", "shard-index", "error", "The index of a sharded checkpoint and its shards do not agree."),
     Rule("SL136", "shard-name", "error", "The name of a shard leads out of its folder, or is no plain name."),
+    Rule("SL137", "gguf-header", "error", "The header of a GGUF file breaks the format, or does not cover its bytes exactly."),
     Rule("SL141", "tar-header", "error", "A header of the tar archive is malformed, or its checksum is wrong."),
     Rule("SL142", "tar-member", "error", "A member of the tar archive is no plain file, or a header about it is ambiguous."),
     Rule("SL143", "tar-gap", "error", "Bytes of the tar archive that belong to nobody, or an end that is none."),
@@ -99,8 +101,8 @@ RULES: tuple[Rule, ...] = (
 BY_CODE: dict[str, Rule] = {rule.code: rule for rule in RULES}
 
 
-UNDERSTOOD = frozenset({"SL123", "SL124", "SL125", "SL203", "SL204", "SL208"})
-GRADED = frozenset({"SL123", "SL124", "SL125", "SL310"})
+UNDERSTOOD = frozenset({"SL123", "SL124", "SL125", "SL126", "SL203", "SL204", "SL208"})
+GRADED = frozenset({"SL123", "SL124", "SL125", "SL126", "SL310"})
 """The rules whose level a policy's `[rules]` may set. Every other one carries a law and is always an error: what breaks it was not read or may not be built."""
 
 WAIVABLE = GRADED | {"SL115", "SL122", "SL322"}
@@ -160,6 +162,10 @@ class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
     read: bool  # was its content read by the scan (storages need not be)
 
 
+PROGRAMLESS = frozenset({"safetensors", "gguf", "npy", "npz"})
+"""Formats of headers and numbers alone. Arrays of Python objects would be pickles; a file with them is not accepted."""
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All that safeload has to say about one file under one policy. Building it built no array."""
 
@@ -187,3 +193,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def errors(self) -> tuple[Finding, ...]:
         """The findings that decided the verdict."""
         return tuple(finding for finding in self.findings if finding.level == "error")
+
+    @property
+    def holds_no_program(self) -> bool:
+        """Is there nothing in the file that any loader would run? Said of accepted files alone: headers and numbers, and no template beside them."""
+        return self.verdict == "accepted" and self.format.split("+")[0] in PROGRAMLESS and not any(finding.rule == "SL126" for finding in self.findings)

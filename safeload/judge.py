@@ -24,7 +24,7 @@ from safeload.containers.base import STORED, Container
 from safeload.containers.detect import open_container
 from safeload.errors import CheckpointError
 from safeload.findings import Finding, GlobalUse, Report, Verdict, verdict_of_error
-from safeload.formats import archive, dcp, export, npy, npz, package, plain, safetensors, sequence, shards, tar, torchscript, zip_sequence
+from safeload.formats import archive, dcp, export, gguf, npy, npz, package, plain, safetensors, sequence, shards, tar, torchscript, zip_sequence
 from safeload.formats.cut import explain_zip
 from safeload.formats.judging import Judging, Options, Verify
 from safeload.limits import Limits
@@ -46,6 +46,7 @@ READERS: dict[str, Callable[[Judging, Container], Document | None]] = {
     "npy": npy.read,
     "npz": npz.read,
     "safetensors": safetensors.read,
+    "gguf": gguf.read,
     "torch.dcp": dcp.read,
     "zip-sequence": zip_sequence.read,
     "shards": shards.read,

@@ -14,7 +14,7 @@ import msgspec
 
 from safeload.budget import Budget
 from safeload.containers.base import STORED
-from safeload.errors import several_objects
+from safeload.errors import not_built, several_objects
 from safeload.formats.judging import NESTED
 from safeload.judge import Reading
 from safeload.placement.map_location import Restore
@@ -27,7 +27,7 @@ from safeload.rebuild.storages import inputs, placed_name
 from safeload.source import ByteSource
 from safeload.storage.arrays import ArrayRecord, name_of, nbytes_of
 from safeload.storage.geometry import contiguous
-from safeload.storage.records import Assembly, Document, Group, Plan, Shards, Table, TensorRecord
+from safeload.storage.records import Assembly, Document, Group, Plan, Shards, Table, TensorRecord, Unbuilt
 from safeload.tensors import Generator, MetaTensor, NestedTensor, QuantizedTensor, SparseTensor, SubclassTensor
 from safeload.values import OpaqueObject, Storage
 
@@ -172,6 +172,8 @@ class Checkpoint:
             return LazyTensor(whole_of(document), LazyAssembly(document, name, self._budget, self._map_location))
         if isinstance(document, Group):
             return OrderedDict((key, self._lazy(part, f"{name}{key}{NESTED}")) for key, part in document.parts.items())
+        if isinstance(document, Unbuilt):
+            raise not_built(document.what, document.hint)
         part = LazyPart(document, name, self._budget, self._restore)
         self._parts.append(part)
         if isinstance(document, Plan):

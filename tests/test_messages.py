@@ -42,7 +42,10 @@ MESSAGES: dict[str, tuple[bytes, str, str]] = {
     "exe": (b"MZ\x90\0\3\0", "SL003", "this is a Windows program or library: it is no checkpoint"),
     "sqlite": (b"SQLite format 3\0", "SL003", "this is an SQLite database: it is no checkpoint"),
     "hdf5": (b"\x89HDF\r\n\x1a\n", "SL002", "this is an HDF5 file (Keras weights?), and this version does not read it yet: read it with h5py"),
-    "gguf": (b"GGUF\3\0\0\0", "SL002", "this is a GGUF file, and this version does not read it yet: read it with the gguf package"),
+    "gguf": (b"GGUF\1\0\0\0", "SL002", "this is a GGUF file of version 1: convert it with the llama.cpp of 2023"),
+    "gguf, cut": (
+        b"GGUF\3\0\0\0", "SL004", "the GGUF file is cut short, or wrong about a length: the number of tensors needs 8 bytes, and 0 follow",
+    ),
     "pytorch1": (
         b"PYTORCH1" + bytes(56),
         "SL002",

@@ -28,7 +28,7 @@ from safeload.policy.vet import vet
 from safeload.policy.vetted import External, Judgement, Vetted
 from safeload.source import ByteSource
 from safeload.storage.prove import prove
-from safeload.storage.records import Document, Plan
+from safeload.storage.records import Document, Plan, Unbuilt
 
 Verify = Literal["crc"] | None
 NESTED = "!/"  # between the name of a file in a file and a member of it, as in JAR URLs
@@ -204,13 +204,19 @@ class Judging:
 
     # ---- files inside this one ----------------------------------------------------------------------------------------------------------
 
-    def nested(self, source: ByteSource, name: str) -> Document | None:
-        """Read and judge a whole file that this one holds under `name`. What is found in it counts for this file, and stands in it as `name!/member`."""
+    def nested(self, source: ByteSource, name: str, *, unbuilt: bool = False) -> Document | None:
+        """Read and judge a whole file that this one holds under `name`. What is found in it counts for this file, and stands in it as `name!/member`.
+
+        `unbuilt`: may the file be one that nothing is built of? Where it stands for a value of this file, it may not (SL002).
+        """
         if self.depth >= self.limits.container_depth:
             raise exceeded("container_depth", self.limits.container_depth, "files stand inside files deeper", name)
         child = Judging(source, self.policy, self.options, self.budget, self.read, depth=self.depth + 1)
         document = self.read(child)
         self._absorb(child, name)
+        if isinstance(document, Unbuilt) and not unbuilt:
+            self.find("SL002", f"this is {document.what}, which safeload judges and does not load: {document.hint}", member=name)
+            return None
         return document
 
     def keep(self, source: ByteSource) -> ByteSource:

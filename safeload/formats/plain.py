@@ -23,7 +23,7 @@ from safeload.formats.package import PREFIX
 from safeload.machine.interpret import interpret
 from safeload.machine.nodes import ObjectGraph
 from safeload.source import ByteSource
-from safeload.storage.records import Document, Group
+from safeload.storage.records import Document, Group, Unbuilt
 
 SB3_MARK, SB3_DATA, SB3_KEY = "_stable_baselines3_version", "data", ":serialized:"  # stable_baselines3/common/save_util.py
 
@@ -32,7 +32,7 @@ VALUE_SUFFIXES = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".npy", 
 
 
 def read(judging: Judging, container: Container) -> Document | None:
-    """A group with one part for each member that holds a value; None where one of them was not accepted, or there is none.
+    """A group with one part for each member that holds a value; None where one of them was not accepted, or there is none; unbuilt as one of them is.
 
     1. The members that are files. 2. Stable-Baselines3's base64. 3. What else is in the archive, where anything would be loaded from it.
     """
@@ -60,6 +60,9 @@ def read(judging: Judging, container: Container) -> Document | None:
     for member in others:
         if member.role != "code":
             text_or_unknown(judging, member)
+    unbuilt = next((part for part in parts.values() if isinstance(part, Unbuilt)), None)
+    if unbuilt is not None:
+        return Unbuilt(what=f"an archive with {unbuilt.what} in it", hint=unbuilt.hint)
     whole = {name: part for name, part in parts.items() if part is not None}
     return Group(parts=whole) if len(whole) == len(parts) else None
 
@@ -88,7 +91,7 @@ def _is_pickle(judging: Judging, source: ByteSource) -> bool:
 def _value(judging: Judging, source: ByteSource, name: str) -> Document | None:
     """The one value of a member; that it holds none, or several, is a finding."""
     before = len(judging.findings)
-    document = judging.nested(source, name)
+    document = judging.nested(source, name, unbuilt=True)
     if document is None and not any(finding.level == "error" for finding in judging.findings[before:]):
         judging.find("SL002", "the member holds several objects behind each other, and a value is one", member=name)
     return document

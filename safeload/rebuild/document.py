@@ -1,7 +1,7 @@
 """A `Document` becomes the value that `load` returns: each part with its storages placed, and a dict for what holds several.
 
 1. A plan is replayed. 2. A table becomes an OrderedDict of arrays, or its one array. 3. A group becomes an OrderedDict of its parts' values.
-4. A tensor in several parts is put together. 5. Shards become one dict.
+4. A tensor in several parts is put together. 5. Shards become one dict. 6. What was judged and is not built is an error.
 
 Storages are placed part by part, so no more than one part is on the host for each that goes to a device.
 """
@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from safeload.budget import Budget
+from safeload.errors import not_built
 from safeload.placement.place import Placed, PlacedInput, place
 from safeload.rebuild import views
 from safeload.rebuild.numpy_dtypes import numpy_dtype
@@ -24,7 +25,7 @@ from safeload.rebuild.replay import rebuild
 from safeload.rebuild.storages import inputs
 from safeload.storage.arrays import ArrayRecord
 from safeload.storage.geometry import contiguous, elements
-from safeload.storage.records import Assembly, Document, Group, Plan, Shards, Table, TensorRecord
+from safeload.storage.records import Assembly, Document, Group, Plan, Shards, Table, TensorRecord, Unbuilt
 
 
 class Building(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -48,6 +49,9 @@ def build(document: Document, how: Building) -> Any:
     if isinstance(document, Shards):
         parts = {file: build(part, how) for file, part in document.parts.items()}
         return OrderedDict((name, parts[file][name]) for name, file in document.names.items())
+    # 6
+    if isinstance(document, Unbuilt):
+        raise not_built(document.what, document.hint)
     placed = place(inputs(document, how.budget, mapped=how.mapped), how.map_location)
     # 1
     if isinstance(document, Plan):

@@ -61,6 +61,11 @@ def verdict_of(report: Report) -> str:
     return f"{report.verdict}: {what}; {coverage(report)}"
 
 
+def no_program(report: Report) -> str:
+    """What is said of an accepted file that holds no program: `safetensors holds no program: a header and numbers, which no loader runs`. Empty for others."""
+    return f"{report.format.split('+')[0]} holds no program: a header and numbers, which no loader runs" if report.holds_no_program else ""
+
+
 def policy_of(run: Run) -> str:
     """`policy checkpoint 2026.11 (sha256 1f4c...)`."""
     policy = run.policy

@@ -18,6 +18,7 @@ from safeload.machine.listing import Line
 from safeload.policy.aliases import canonical_name
 from safeload.policy.resolve import load_policy
 from safeload.policy.shipped import SHIPPED, shipped_path
+from safeload.report import sentences
 from safeload.report.layout import DEFAULT_WIDTH, columns, cut, cut_middle, plural, wrap
 from safeload.report.snippets import Snippets
 from safeload.report.stanza import SUGGESTED_FILE, denied, helping_policy, left_out, scan_command, stanza, unlisted
@@ -281,6 +282,9 @@ def verdict_lines(report: Report, style: Style) -> list[str]:
     clauses = "; " if all(len(part) < style.width - 5 for part in parts) else " "
     lines = wrap("; ".join(parts), style.width, rest="    ", by=clauses)
     lines[0] = style.paint(verdict, verdict) + lines[0][len(verdict) :]
+    inert = sentences.no_program(report)
+    if inert:
+        lines += wrap(inert, style.width, first="    ", rest="    ")
     if verdict == "accepted" and report.has_opaque:
         count = sum(use.decision == "opaque" for use in report.globals)
         text = f"{plural(count, 'name')} kept as inert records: accepted holds for safeload.load alone, another loader would import them"

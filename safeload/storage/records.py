@@ -129,7 +129,14 @@ class Shards(msgspec.Struct, frozen=True, kw_only=True):
     parts: dict[str, Document]
 
 
-Document = Union[Plan, Table, Group, Assembly, Shards]
+class Unbuilt(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was judged to its end, and that `load` makes nothing of: it is for scans. `what` it is, and what reads it (`hint`)."""
+
+    what: str
+    hint: str
+
+
+Document = Union[Plan, Table, Group, Assembly, Shards, Unbuilt]
 """What a file holds, proved and not yet built."""
 
 

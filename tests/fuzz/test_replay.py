@@ -34,7 +34,7 @@ def table(targets: ModuleType) -> Any:
 
 
 NAMES = (
-    *("load", "scan", "machine", "zip", "npy", "npz", "joblib", "safetensors", "tar", "legacy", "compressed", "archives", "json", "policy"),
+    *("load", "scan", "machine", "zip", "npy", "npz", "joblib", "safetensors", "gguf", "tar", "legacy", "compressed", "archives", "json", "policy"),
     *("toml", "lock", "listing", "open", "report", "dcp", "shards", "decode", "inflate"),
     *("pickle", "zipfile", "tarfile", "torch"),
 )

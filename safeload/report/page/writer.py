@@ -190,6 +190,9 @@ def _errors(row: Row) -> str:
 
 
 def _only_here(row: Row) -> str:
+    inert = sentences.no_program(row.report)
+    if inert:
+        return f" {text(inert[0].upper() + inert[1:])}."
     if row.report.verdict != "accepted" or not row.report.has_opaque:
         return ""
     count = sum(use.decision == "opaque" for use in row.report.globals)

@@ -1,76 +1,65 @@
-"""One program in a fresh process becomes a `Sample`: wall time, CPU time of all its threads, peak memory, and the time that it measured inside itself."""
+"""One program in a fresh process becomes a `Sample`: wall time, CPU time of all its threads, peak memory, how it ended, and what it said of itself."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from statistics import median
+from typing import Any
 
 import msgspec
 
 KIB = 1_024
+SHOWN = 160  # characters of a failure
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds and bytes of one run. `inside` is the wall and CPU time that the program printed, None where it times nothing itself."""
+    """Seconds and bytes of one process. `said` is the JSON object that it printed, None where it prints none."""
 
     wall: float
     cpu: float
     peak_bytes: int
-    inside: tuple[float, float] | None
+    code: int  # below zero: the signal that ended it
+    said: dict[str, Any] | None
+    last: str  # the error that it ended with, else the last line that it wrote
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """All runs of one contestant: median, lowest and highest wall time of what its contest counts, median CPU time, and the process's peak memory."""
-
-    wall: float
-    lowest: float
-    highest: float
-    cpu: float
-    peak_bytes: int
-    runs: int
-
-
-class Failed(RuntimeError):
-    """A contestant did not run; the message ends with what it wrote."""
-
-
-def run(command: list[str], *, accepts: tuple[int, ...] = (0,)) -> Sample:
-    """Run `command` once. What it prints is two numbers, or does not matter. Raises `Failed`."""
+def run(command: list[str], folder: str) -> Sample:
+    """Run `command` once, with the project and nothing else of ours in its path, and no telemetry."""
+    environment = {**os.environ, "PYTHONPATH": folder, "NO_ANALYTICS": "1", "PYTHONDONTWRITEBYTECODE": ""}
     with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         printed = output.read().strip()
-    if process.returncode not in accepts:
-        raise Failed(f"{command[:3]} ended with {process.returncode}: {printed[-200:]}")
-    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else KIB)
-    return Sample(wall=wall, cpu=usage.ru_utime + usage.ru_stime, peak_bytes=peak, inside=_numbers(printed))
+    last = printed.rsplit("\n", 1)[-1]
+    reason = re.findall(r"^[\w.]*(?:Error|Exception|Refused|Exceeded)\w*: .*", printed, re.MULTILINE)
+    return Sample(
+        wall=wall,
+        cpu=usage.ru_utime + usage.ru_stime,
+        peak_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else KIB),
+        code=process.returncode,
+        said=_object(last),
+        last=(reason[-1] if reason else last)[:SHOWN],
+    )
 
 
-def _numbers(printed: str) -> tuple[float, float] | None:
+def multiplied(found: Sample, start: Sample, times: int) -> Sample:
+    """What a program would take for `times` as much work, from what it took for the work and for its start alone."""
+    wall, cpu = (begun + times * (taken - begun) for begun, taken in ((start.wall, found.wall), (start.cpu, found.cpu)))
+    return msgspec.structs.replace(found, wall=wall, cpu=cpu)
+
+
+def _object(line: str) -> dict[str, Any] | None:
     try:
-        wall, cpu = map(float, printed.split())
+        found = json.loads(line)
     except ValueError:
         return None
-    return wall, cpu
-
-
-def summary(samples: list[Sample], *, inside: bool) -> Summary:
-    """The figures of one contestant."""
-    times = [sample.inside if inside and sample.inside is not None else (sample.wall, sample.cpu) for sample in samples]
-    walls = [wall for wall, _ in times]
-    return Summary(
-        wall=median(walls),
-        lowest=min(walls),
-        highest=max(walls),
-        cpu=median(cpu for _, cpu in times),
-        peak_bytes=int(median(sample.peak_bytes for sample in samples)),
-        runs=len(samples),
-    )
+    return found if isinstance(found, dict) else None

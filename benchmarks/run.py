@@ -1,76 +1,218 @@
-"""`python -m benchmarks`: write the workloads, check that all loaders agree, measure them in turn, print the tables.
+"""`python -m benchmarks`: write the workloads of each row, check that all read the same, measure in turn, print the tables, delete the workloads.
 
-Contestants of a contest take turns, each run in a fresh process, so that what the machine does meanwhile hits all of them alike. Every file is read
-once by the check, so all start from a warm page cache.
+Contestants of a row take turns, each in a fresh process, and every round begins with another one, so that what the machine does meanwhile hits all alike. Ours
+run with this interpreter, peers with that of `--peers` (by default `benchmarks/.venv`; `--install` makes it from `requirements.txt`).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import platform
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from .contests import Contest, contests
-from .measure import Sample, Summary, run, summary
-from .table import table
+import msgspec
 
-PACKAGES = ("safeload", "numpy", "torch", "safetensors", "picklescan")
+from .measure import Sample, multiplied, run
+from .plot import plot
+from .results import Figures, Result, figures, verdict
+from .rows import ROWS, Contestant, Row
+from .table import goals, table
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+QUICK_SCALE = 20
+PACKAGES = ("numpy", "ml_dtypes", "msgspec", "click")
+PEERS = ("torch", "safetensors", "picklescan", "modelscan", "modelaudit", "fickling")
+BEGIN, END = "<!-- written by python -m benchmarks --write -->", "<!-- end -->"
+
+
+class Bench(msgspec.Struct, frozen=True, kw_only=True):
+    """Where everything is."""
+
+    folder: Path
+    peers: Path  # the interpreter of the peers
+    rounds: int
+    scale: int
+
+    def python(self, contestant: Contestant) -> str:
+        """Whose interpreter runs it."""
+        return str(self.peers) if contestant.peers else sys.executable
+
+    def path(self, contestant: Contestant) -> str:
+        """The file that it reads."""
+        return str(self.folder / contestant.file)
+
+    def child(self, contestant: Contestant, mode: str) -> Sample:
+        """One run of `child`."""
+        command = [self.python(contestant), "-m", "benchmarks.child", mode, contestant.imports, contestant.load, self.path(contestant)]
+        return run([*command, str(self.folder / contestant.warm)], str(ROOT))
+
+    def sample(self, row: Row, contestant: Contestant) -> Sample:
+        """One sample of what the row counts."""
+        path = self.path(contestant)
+        if row.mode == "command":
+            words = {"python": sys.executable, "bin": str(self.peers.parent), "path": path, "folder": str(self.folder)}
+            found = run([word.format(**words) for word in contestant.command], str(ROOT))
+            if not contestant.start:
+                return found
+            start = run([word.format(**words) for word in contestant.start], str(ROOT))
+            return multiplied(found, start, contestant.times)
+        if row.mode == "process":
+            return run([self.python(contestant), "-c", f"import sys; path = sys.argv[1]\n{contestant.imports}\n{contestant.load}", path], str(ROOT))
+        return self.child(contestant, row.mode)
 
 
 def main() -> None:
-    """Read the options and run all contests."""
+    """Read the options and run the rows."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=int, default=7, help="fresh processes for each contestant (default 7)")
-    parser.add_argument("--megabytes", type=int, default=100, help="size of the 300 tensors together (default 100)")
-    parser.add_argument("--only", default="", help="run only contests whose title contains this")
+    parser.add_argument("--rounds", type=int, default=5, help="fresh processes for each contestant (default 5)")
+    parser.add_argument("--only", default="", metavar="REGEX", help="run only rows whose id matches; --list shows them")
+    parser.add_argument("--list", action="store_true", help="list the rows and stop")
+    parser.add_argument("--quick", action="store_true", help=f"one round, and the large workloads {QUICK_SCALE} times smaller: shows that everything runs")
+    parser.add_argument("--peers", type=Path, default=HERE / ".venv", metavar="FOLDER", help="the environment of the peers (default benchmarks/.venv)")
+    parser.add_argument("--install", action="store_true", help="make that environment first, from benchmarks/requirements.txt")
+    parser.add_argument("--folder", type=Path, help="where the workloads go (default: the temporary folder; 10 GB are needed at once)")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/README.md and the plot beside it")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        print(heading(options.runs, options.megabytes), flush=True)
-        # in a process of its own: a child's peak memory starts at what its parent holds when it forks
-        prepared = subprocess.run([sys.executable, "-m", "benchmarks.prepare", folder, str(options.megabytes)], check=True, capture_output=True, text=True)
-        print(f"\n{prepared.stdout}", flush=True)
-        paths = {path.name.removesuffix(".pt").removesuffix(".pkl"): path for path in Path(folder).iterdir()} | {
-            "plain.pt": Path(folder) / "plain.pt",
-            "plain": Path(folder) / "plain.pkl",
-        }
-        for contest in contests(paths):
-            if options.only in contest.title:
-                print(table(contest, measured(contest, options.runs)) + "\n", flush=True)
+    rows = [row for row in ROWS if re.search(options.only, row.id)]
+    if options.list:
+        print("\n".join(f"{row.id:<16} {row.title}" for row in rows))
+        return
+    if options.install:
+        subprocess.run([sys.executable, "-m", "venv", str(options.peers)], check=True)
+        subprocess.run([str(options.peers / "bin" / "python"), "-m", "pip", "install", "-r", str(HERE / "requirements.txt")], check=True)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        rounds, scale = (1, QUICK_SCALE) if options.quick else (options.rounds, 1)
+        bench = Bench(folder=Path(folder), peers=options.peers / "bin" / "python", rounds=rounds, scale=scale)
+        heading = _heading(bench)
+        print(f"{heading}\n", flush=True)
+        results = _results(rows, bench)
+    print(f"### Goals\n\n{goals(results)}")
+    if options.write:
+        _write(heading, results)
 
 
-def measured(contest: Contest, runs: int) -> dict[str, Summary]:
-    """All contestants, in turn. Raises `Failed` where one does not run: a table without it would look like a result."""
-    samples: dict[str, list[Sample]] = {contestant.label: [] for contestant in contest.contestants}
-    for _ in range(runs):
-        for contestant in contest.contestants:
-            samples[contestant.label].append(run(contestant.command, accepts=contestant.accepts))
-    return {label: summary(found, inside=contest.inside) for label, found in samples.items()}
+def _results(rows: list[Row], bench: Bench) -> list[Result]:
+    """Row by row; a workload is written before the first row that needs it and deleted behind the last one."""
+    results: list[Result] = []
+    for number, row in enumerate(rows):
+        missing = [name for name in row.needs if not list(bench.folder.glob(f"{name}*"))]
+        if missing:
+            # in a process of its own: a child's peak memory starts at what its parent holds when it forks
+            subprocess.run([str(bench.peers), "-m", "benchmarks.workloads", str(bench.folder), str(bench.scale), *missing], check=True, cwd=ROOT)
+            os.sync()  # a page that is still to be written cannot leave the page cache
+        results.append(measured(row, bench))
+        print(f"{table(results[-1])}\n", flush=True)
+        later = {name for each in rows[number + 1 :] for name in each.needs}
+        for name in set(row.needs) - later:
+            for path in bench.folder.glob(f"{name}*"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return results
 
 
-def heading(runs: int, megabytes: int) -> str:
+def measured(row: Row, bench: Bench) -> Result:
+    """All contestants of a row. Raises where ours does not do its work, or where another one reads other values."""
+    cannot = _unequal(row, bench)
+    samples: list[list[Sample]] = [[] for _ in row.contestants]
+    able = [index for index in range(len(row.contestants)) if index not in cannot]
+    for number in range(bench.rounds):
+        turn = number % len(able)
+        for index in able[turn:] + able[:turn]:
+            contestant = row.contestants[index]
+            if number < contestant.most:
+                sample = bench.sample(row, contestant)
+                if row.mode in ("load", "cold") and (sample.code or sample.said is None):
+                    raise SystemExit(f"{row.id}: {contestant.label} ended with {sample.code}: {sample.last}")
+                samples[index].append(sample)
+    memory = [_memory(row.contestants[index], bench) if row.memory and index in able else None for index in range(len(row.contestants))]
+    found = [
+        figures(row, index, samples, memory) if index in able else Figures(label=contestant.label, cannot=cannot[index])
+        for index, contestant in enumerate(row.contestants)
+    ]
+    path = bench.folder / row.contestants[0].file
+    file_bytes = path.stat().st_size if path.is_file() else sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    verdicts = tuple(each for goal in row.goals if (each := verdict(row, goal, found, file_bytes)) is not None)
+    return Result(id=row.id, title=row.title, mode=row.mode, figures=tuple(found), verdicts=verdicts, file_bytes=file_bytes)
+
+
+def _unequal(row: Row, bench: Bench) -> dict[int, str]:
+    """Who cannot read the file, and why. Raises where two read it and disagree."""
+    cannot: dict[int, str] = {}
+    first: str | None = None
+    for index, contestant in enumerate(row.contestants):
+        if row.mode == "command":
+            sample = bench.sample(row, contestant)  # writes the bytecode, too
+            if sample.code == 127 or "No such file" in sample.last:
+                cannot[index] = "it is not installed here"
+        elif contestant.same:
+            sample = bench.child(contestant, "digest")
+            if sample.code or sample.said is None:
+                cannot[index] = sample.last
+                continue
+            first = first or sample.said["digest"]
+            if sample.said["digest"] != first:
+                raise SystemExit(f"{row.id}: {contestant.label} reads {sample.said['digest']}, and {row.contestants[0].label} {first}: nothing to compare")
+    if 0 in cannot:
+        raise SystemExit(f"{row.id}: {row.contestants[0].label} does not read its own file: {cannot[0]}")
+    return cannot
+
+
+def _memory(contestant: Contestant, bench: Bench) -> int | None:
+    said = bench.child(contestant, "memory").said
+    return None if said is None else int(said["peak_bytes"])
+
+
+# ---- the report -------------------------------------------------------------------------------------------------------------------------
+
+
+def _heading(bench: Bench) -> str:
     """When, where, and with what."""
-    versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
-    machine = f"{platform.system()} {platform.machine()}, {_cpus()} CPUs, Python {platform.python_version()}"
-    sizes = f"{runs} processes for each contestant, taking turns; 300 tensors of {megabytes} MB together."
-    return f"## {datetime.now(UTC).date().isoformat()}: {machine}\n\n{versions}. {sizes}"
+    from importlib.metadata import version
+
+    from safeload import __version__
+
+    ours = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    program = f"from importlib.metadata import version\nprint(', '.join(f'{{name}} {{version(name)}}' for name in {PEERS}))"
+    peers = subprocess.run([str(bench.peers), "-c", program], check=True, capture_output=True, text=True).stdout.strip()
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    machine = f"{system}, {_processor()}, {_cpus()} CPUs, {_memory_gib()} GiB, Python {platform.python_version()}"
+    size = "" if bench.scale == 1 else f" Quick: large workloads are {bench.scale} times smaller."
+    return f"## {datetime.now(UTC).date().isoformat()}: {machine}\n\nsafeload {__version__} with {ours}. Peers: {peers}. {bench.rounds} rounds at most.{size}"
 
 
-def _version(name: str) -> str:
+def _processor() -> str:
     try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "unknown processor")
+    except OSError:
+        return platform.processor() or "unknown processor"
 
 
 def _cpus() -> int:
-    import os
-
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory_gib() -> int:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30))
+
+
+def _write(heading: str, results: list[Result]) -> None:
+    """Between the two marks of the README; what stands around them is written by hand."""
+    (HERE / "goals.svg").write_text(plot(results), encoding="utf-8")
+    tables = "\n\n".join(table(result) for result in results)
+    written = f"{BEGIN}\n{heading}\n\n### Goals\n\n{goals(results)}\n\n![Found to aimed at, for each goal](goals.svg)\n\n{tables}\n{END}"
+    readme = HERE / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    readme.write_text(f"{before}{written}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

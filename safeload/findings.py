@@ -67,6 +67,7 @@ RULES: tuple[Rule, ...] = (
     Rule("SL141", "tar-header", "error", "A header of the tar archive is malformed, or its checksum is wrong."),
     Rule("SL142", "tar-member", "error", "A member of the tar archive is no plain file, or a header about it is ambiguous."),
     Rule("SL143", "tar-gap", "error", "Bytes of the tar archive that belong to nobody, or an end that is none."),
+    Rule("SL144", "7z-archive", "error", "The 7z archive is malformed or encrypted, or holds something that is no plain file."),
     Rule("SL201", "malformed-stream", "error", "The pickle stream breaks its own grammar."),
     Rule("SL202", "truncated-stream", "error", "The pickle stream ends inside an opcode or before STOP."),
     Rule("SL203", "refused-opcode", "error", "An opcode that takes its meaning from outside the file: EXT*, out-of-band buffers."),

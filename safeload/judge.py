@@ -53,6 +53,7 @@ READERS: dict[str, Callable[[Judging, Container], Document | None]] = {
     "torch.legacy": sequence.read,
     "torch.tar": tar.read,
     "tar": plain.read,
+    "7z": plain.read,
     "pickle": sequence.read,
     "joblib": sequence.read,  # a pickle until an array shows up in it
 }
@@ -185,7 +186,8 @@ def _accounted(judging: Judging) -> int:
     if READERS[container.format] is sequence.read:
         accounted = judging.ends[-1] if judging.ends else 0
     if judging.wrappers:
-        return judging.file.size if accounted == judging.source.size else 0
+        whole = judging.source.size if container.unpacked_from is None else container.unpacked_from
+        return judging.file.size if accounted == whole else 0
     return accounted
 
 

@@ -65,5 +65,6 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     byteorder: Literal["little", "big"] = "little"
     findings: tuple[Finding, ...] = ()
     wrappers: tuple[str, ...] = ()  # the compressions around it, outermost last: `source` holds what was in them
+    unpacked_from: int | None = None  # bytes of the file that `source` was unpacked from, where that file is no compressed stream around it
     detail: Any = None  # what the format's own reader needs beside the members: a parsed header
     info: dict[str, str] = {}  # version, format_version, storage_alignment, prefix ...: as text, for people

@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from safeload.budget import Budget, exceeded
-from safeload.containers import gguf, npy, safetensors
+from safeload.containers import gguf, npy, safetensors, sevenzip
 from safeload.containers.base import Container, Member
 from safeload.containers.compressed import codec_of, inflate
 from safeload.containers.shard_index import read_index
@@ -41,7 +41,7 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
     3. Something that ends as a zip and does not start as one, or starts as a tar and is a zip.
     4. A safetensors file, before anything that the first bytes of its length could be taken for.
     5. A compressed file: what is in it decides, by the same steps. `wrapped` counts the compressions around.
-    6. A .npy or GGUF file, a tar archive by the checksum of its first header, or something else with a name.
+    6. A .npy or GGUF file, a 7z archive, a tar archive by the checksum of its first header, or something else with a name.
     7. A legacy file of torch, by its magic number.
     8. A pickle, as far as its first byte can tell; the machine decides.
     """
@@ -92,6 +92,8 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
         return npy.read_npy(source)
     if head.startswith(gguf.MAGIC):
         return gguf.read_gguf(source, limits, budget or Budget(limits))
+    if head.startswith(sevenzip.MAGIC):
+        return sevenzip.read_sevenzip(source, limits, budget or Budget(limits))
     if is_tar(head):
         return read_tar(source, limits, budget)
     if found is not None:

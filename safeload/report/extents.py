@@ -50,6 +50,8 @@ def map_of(reading: Reading) -> ByteMap:
         return ByteMap(total=report.bytes_total, extents=(Extent(start=0, end=report.bytes_total, owner="unread", name="not read"),))
     total = container.source.size
     note = f"of what is in the compressed file: {total:,} bytes" if container.wrappers else ""
+    if container.unpacked_from is not None:
+        note = f"of what is in the archive, unpacked: {total:,} bytes"
     if container.format in ("torch.dcp", "shards"):
         note = "of the file that names the others; each of those was read as a file of its own"
     extents = _sequence(reading, container) if "" in container.members or container.format in SEQUENCES else _members(reading, container)

@@ -55,6 +55,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("__init__.py", "vars(guarding)[name]"): "the same as the first",
     ("guarding.py", "vars(module)"): "is the function there? Modules and names are the literals of LOADERS, and no file is involved",
     ("guarding.py", "vars(module)[name]"): "replaces a loader of another library, and puts it back",
+    ("hooks/replacing.py", "vars(module)"): "finds a function of another library by identity, to put ours in its place; no name is looked up",
     ("rebuild/replay.py", "vars(target)[key]"): "fills the __dict__ of our own Namespace: data is stored, nothing is looked up",
     ("rebuild/resolve.py", "vars(container)"): "the same, and an OrderedDict's own attributes",
     ("compare.py", "vars(one)"): "compares the attributes of our own Namespace",
@@ -67,6 +68,7 @@ ALLOWED: dict[tuple[str, str], str] = {
 
 ALLOWED_LOOKUPS: dict[tuple[str, str], str] = {
     ("guarding.py", "sys.modules looks a module up"): "the modules are the literals of LOADERS: those whose functions the caller wants to be guarded",
+    ("hooks/replacing.py", "sys.modules looks a module up"): "walks all of them, for a function that the caller named by importing it",
 }
 """(file, complaint) of each look into `sys.modules`, and why it is harmless."""
 

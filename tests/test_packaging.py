@@ -133,6 +133,7 @@ def test_the_documentation_check_sees() -> None:
 # ---- the supply chain, as SECURITY.md promises it ---------------------------------------------------------------------------------------
 
 LOCK = ROOT / ".ci" / "requirements.txt"
+RUNTIME_LOCK = ROOT / ".ci" / "runtime.txt"
 
 
 def _distributions(requirements: list[str]) -> set[str]:
@@ -147,14 +148,15 @@ def _distributions(requirements: list[str]) -> set[str]:
     return found
 
 
-def test_the_lock_holds_every_dependency_with_hashes() -> None:
+@pytest.mark.parametrize(("lock", "extras"), [(LOCK, "test,lint"), (RUNTIME_LOCK, "zstd,lz4")], ids=["ci", "runtime"])
+def test_the_lock_holds_every_dependency_with_hashes(lock: Path, extras: str) -> None:
     """An extra that the lock has not heard of would be missing in CI; a line without a hash would be trusted by name alone."""
-    text = LOCK.read_text(encoding="utf-8")
+    text = lock.read_text(encoding="utf-8")
     blocks = [block for block in re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE) if "==" in block]
     assert blocks
     assert [block.splitlines()[0] for block in blocks if "--hash=sha256:" not in block] == []
     assert "://" not in text, "no index and no address stands in the lock"
-    wanted = _distributions([*PROJECT["project"]["dependencies"], "safeload[test,lint]", *PROJECT["build-system"]["requires"]])
+    wanted = _distributions([*PROJECT["project"]["dependencies"], f"safeload[{extras}]", *PROJECT["build-system"]["requires"]])
     assert wanted - {block.split("==")[0] for block in blocks} == set()
 
 

@@ -94,6 +94,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str] | None) -> int:
+    word = _both(sys.argv[1:] if arguments is None else arguments)
+    if word is not None:
+        complain(f"{word!r} is an option here, and there is a file of that name: write ./{word} for the file, or rename it")
+        return EXIT_NO_VERDICT
     try:
         code = cli.main(args=arguments, prog_name="safeload", standalone_mode=False)
         sys.stdout.flush()
@@ -113,6 +117,12 @@ def _run(arguments: list[str] | None) -> int:
     except Exception as error:
         complain(f"internal error, please report it: {type(error).__name__}: {error} ({_last_frame(error)})")
         return EXIT_NO_VERDICT
+
+
+def _both(words: list[str]) -> str | None:
+    """A word that is read as an option and that is the name of a file: `scan *` in a folder with a file named --policy=x.toml would be judged by that file."""
+    options = words[: words.index("--")] if "--" in words else words
+    return next((word for word in options if len(word) > 1 and word.startswith("-") and os.path.lexists(word)), None)
 
 
 def _close_stdout() -> None:

@@ -50,6 +50,7 @@ SIGNATURES: tuple[tuple[bytes, Sniffed], ...] = (
 
 _MARKUP = re.compile(rb"<(?:!doctype|!--|html|head|body|\?xml|[a-z][a-z0-9:]*[ >/])", re.IGNORECASE)
 _JSON = re.compile(rb"\{\s*[\"}]|\[\s*[\[{\"\]0-9tfn-]")
+_YAML = re.compile(rb"c[A-Za-z0-9_-]*:(?: [^\n]*)?\r?\n")  # channels: ... as a stream it names a module with a colon, which no import finds
 _LFS = re.compile(rb"oid sha256:([0-9a-f]{64})\r?\nsize ([0-9]{1,20})\r?\n")
 _LONG_MAGIC = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # LONG1 of torch's magic number 0x1950A86A20F9469CFC6C, STOP
 _LEGACY = tuple(
@@ -85,6 +86,8 @@ def _sniff_text(head: bytes, size: int) -> Sniffed | None:
         return Sniffed(f"an HTML or XML page ({shown(text[:40])})", f"the download gave an error or login page; {_AGAIN}", "SL003")
     if _JSON.match(text):
         return Sniffed(f"JSON text ({shown(text[:40])})", "it is no checkpoint; a server may have sent its error in its place", "SL003", is_json=True)
+    if _YAML.match(head):
+        return Sniffed(f"YAML text ({shown(head[:40])})", "it is no checkpoint", "SL003")
     return None
 
 

@@ -102,3 +102,16 @@ def test_a_git_lfs_pointer_is_nothing_to_check(here: Path) -> None:
 def test_jobs_zero_is_every_cpu_and_below_is_usage(here: Path) -> None:
     assert run("scan", "run", "--jobs", "0").out == run("scan", "run").out
     assert run("scan", "run", "--jobs", "-1").code == 2
+
+
+def test_a_word_that_is_an_option_and_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a shell makes of `safeload scan *`: a file that is named like an option must not become one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.pt").write_bytes(EVIL)
+    (tmp_path / "--exit-zero").write_bytes(PLAIN)
+    found = run("scan", "--exit-zero", "a.pt")
+    assert found.code == 2 and found.out == "" and "'--exit-zero' is an option here, and there is a file of that name: write ./--exit-zero" in found.err
+    assert run("scan", "--", "--exit-zero", "a.pt").code == 1
+    assert run("scan", "./--exit-zero", "a.pt").code == 1
+    (tmp_path / "-").write_bytes(EVIL)
+    assert run("scan", "-", stdin=PLAIN).code == 0

@@ -109,6 +109,8 @@ SEVENZIP = find_spec("py7zr") is not None
         (b"PK\3\4" + bytes(3000), "SL004", "3,004 bytes"),
         (ARCHIVE[:-5], "SL004", "cut short"),
         (b"not a pickle", "SL001", "not a pickle"),
+        (b"channels:\n- conda-forge\ndependencies:\n", "SL003", "YAML"),  # conda.yaml; c names a module
+        (b"config: a b\r\nx\r\n", "SL003", "YAML"),
         (b"\n\n\x1b]0;title\7", "SL001", "nothing that safeload knows"),
         (b"\x93N.", "SL001", "nothing that safeload knows"),
     ],

@@ -117,7 +117,7 @@ class KeyJudge:
             self._check_weight(size, depth, call.offset)
 
     def _node_key(self, node: Any, counts: dict[int, int], offset: int) -> None:
-        kind = self.kinds[node.index]
+        kind, offset = self.kinds[node.index], offset or node.offset  # a plain container has no place: its key has
         if kind in UNHASHABLE_KINDS:
             self.find("SL205", f"a value of kind {kind} is used as a dict key or set item, and it has no hash", offset)
             return

@@ -78,9 +78,9 @@ def _run(prover: Prover) -> None:
             if not record.index % RECORDS_PER_CHECK:
                 prover.budget.check_time(prover.member, record.offset)
         except StorageError as error:
-            prover.found(error)
+            prover.found(error, record.offset)
         except BadArray as error:
-            prover.found(arrays.located(error, prover.member, record.offset))
+            prover.found(arrays.located(error, prover.member, record.offset), record.offset)
 
 
 def _typed(prover: Prover, index: int, args: tuple[Any, ...], at: int) -> Any:

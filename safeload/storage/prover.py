@@ -60,10 +60,11 @@ class Prover:
         self.tensor_count = 0
         self.tensor_bytes = 0
 
-    def found(self, error: StorageError) -> None:
-        """Keep one error as a finding."""
+    def found(self, error: StorageError, at: int) -> None:
+        """Keep one error as a finding, at this record of the log where it knows no place of its own."""
         if len(self.findings) < max(self.budget.limits.findings, 1):  # one is always kept: without any, there would be a plan
-            self.findings.append(Finding(rule=error.rule, message=error.message, member=error.member or self.member, offset=error.offset))
+            offset = at if error.offset is None else error.offset
+            self.findings.append(Finding(rule=error.rule, message=error.message, member=error.member or self.member, offset=offset))
 
     def error(self, message: str, rule: str, at: int) -> StorageError:
         """An error at a place in this stream."""

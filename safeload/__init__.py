@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from safeload.modules import state_dict as state_dict
     from safeload.placement.registry import register_package as register_package
     from safeload.policy.model import Policy as Policy
-    from safeload.policy.resolve import load_policy as load_policy
+    from safeload.policy.named import load_policy as load_policy
     from safeload.sweep.many import scan_many as scan_many
 
 # Listed twice, for readers of types above and for Python below: a computed import would be shorter and is what this project exists to avoid.
@@ -69,7 +69,7 @@ def __getattr__(name: str) -> object:
 
         return Policy
     if name == "load_policy":
-        from safeload.policy.resolve import load_policy
+        from safeload.policy.named import load_policy
 
         return load_policy
     if name == "scan_many":

@@ -16,8 +16,8 @@ from safeload.findings import Report
 from safeload.judge import Options, Reading, Verify, judge, unread_report
 from safeload.limits import Limits
 from safeload.policy.model import Policy
-from safeload.policy.resolve import load_policy
-from safeload.policy.toml import utc_today
+from safeload.policy.named import load_policy
+from safeload.policy.today import utc_today
 from safeload.source import ByteSource, FileLike, is_seekable, open_source
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from safeload.formats.judging import Judging, Options, Verify
 from safeload.limits import Limits
 from safeload.machine.nodes import ObjectGraph
 from safeload.policy.model import Policy
-from safeload.policy.toml import utc_today
+from safeload.policy.today import utc_today
 from safeload.source import ByteSource
 from safeload.storage.records import Document, Plan
 from safeload.terms import apply_terms

@@ -18,7 +18,7 @@ from safeload.containers.zip_directory import read_zip
 from safeload.judge import Options, judge
 from safeload.limits import Limits
 from safeload.machine.interpret import interpret
-from safeload.policy.resolve import load_policy
+from safeload.policy.named import load_policy
 from safeload.policy.vet import vet
 from safeload.rebuild.document import Building, build
 from safeload.source import ByteSource, open_source
@@ -86,10 +86,10 @@ def test_build(benchmark: Any, source: ByteSource) -> None:
 
 
 def test_shipped_policy(benchmark: Any) -> None:
-    from safeload.policy import resolve
+    from safeload.policy import named
 
     def fresh() -> Any:
-        resolve._cache.clear()
+        named._cache.clear()
         return load_policy("checkpoint")
 
     assert benchmark(fresh).name == "checkpoint"

@@ -78,7 +78,7 @@ def project_policy(name: str | None, paths: Iterable[str]) -> Chosen:
 
 def resolve_policy(name: str) -> Policy:
     """The policy of this name; what is wrong with it becomes a complaint and exit 2."""
-    from safeload.policy.resolve import load_policy
+    from safeload.policy.named import load_policy
 
     with _policy_complaints(name):
         return load_policy(name)

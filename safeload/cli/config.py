@@ -23,7 +23,7 @@ from safeload.errors import PolicyFileError
 from safeload.policy import fields
 from safeload.policy.fields import Key, Problems
 from safeload.policy.model import Policy
-from safeload.policy.resolve import load_policy
+from safeload.policy.named import load_policy
 from safeload.policy.shipped import DEFAULT_POLICY, SHIPPED
 from safeload.policy.toml import parse_toml, policy_file_error
 

@@ -16,33 +16,18 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from safeload.errors import PolicyFileError
 from safeload.policy.fields import Problems, suggestion
 from safeload.policy.inherit import check_mode, merge_expires, merge_formats, merge_limits, merge_provenance, merge_rules, merge_waives
 from safeload.policy.merge import Tables
 from safeload.policy.model import Ancestor, Deny, Opaque, Policy
+from safeload.policy.named import load_policy as load_policy
+from safeload.policy.named import shipped_policy
 from safeload.policy.shipped import SHIPPED, shipped_path
 from safeload.policy.toml import Parent, PolicyFile, check_policy, read_policy
 
 MAX_ANCESTORS = 16  # policies from the first to its farthest ancestor; the shipped chain is 4 long
 
 _Record = TypeVar("_Record", Opaque, Deny)
-_cache: dict[str, Policy] = {}  # shipped policies only: their files belong to the installation
-
-
-def load_policy(policy: str | os.PathLike[str] | Policy, *, today: datetime.date | None = None) -> Policy:
-    """A resolved policy: by the name of a shipped one, by the path of a file (`.toml`, or any `os.PathLike`), or as it is.
-
-    `today` (UTC; default: now) is what the year of a waiver counts from; what has expired is the business of `Policy.on`. Raises `PolicyFileError` for a
-    wrong file or an unknown name, `OSError` where a file cannot be read, `TypeError` for anything else.
-    """
-    if isinstance(policy, Policy):
-        return policy
-    if isinstance(policy, os.PathLike):
-        return _from_file(os.fsdecode(policy), (), today)
-    if not isinstance(policy, str):
-        raise TypeError(f"a policy is a name, a path or a Policy, not {type(policy).__name__}")
-    return _from_file(policy, (), today) if policy.endswith(".toml") else _shipped(policy)
 
 
 def policy_from_dict(document: Mapping[str, Any], *, base: str | None = None, today: datetime.date | None = None) -> Policy:
@@ -58,25 +43,8 @@ def resolve_file(file: PolicyFile, base: str | None, *, today: datetime.date | N
     return _resolve(file, base, (), today)
 
 
-def _shipped(name: str) -> Policy:
-    """One of the shipped policies, resolved once per process. The caller gets tables of his own: what he does to them is not the next one's policy."""
-    found = _cache.get(name)
-    if found is None:
-        if name not in SHIPPED:
-            raise PolicyFileError(name, [("", f"there is no shipped policy of this name{suggestion(name, SHIPPED)}; the path of a policy file ends in .toml")])
-        found = _cache[name] = _from_file(shipped_path(name), (), None)
-    return msgspec.structs.replace(
-        found,
-        allow_exact=dict(found.allow_exact),
-        opaque_exact=dict(found.opaque_exact),
-        opaque_prefix=dict(found.opaque_prefix),
-        deny_exact=dict(found.deny_exact),
-        deny_prefix=dict(found.deny_prefix),
-        rules=dict(found.rules),
-    )
-
-
-def _from_file(path: str, chain: tuple[str, ...], today: datetime.date | None) -> Policy:
+def from_file(path: str, chain: tuple[str, ...], today: datetime.date | None) -> Policy:
+    """The policy of a file; `chain` holds the files that led here. Raises `PolicyFileError`, `OSError`."""
     return _resolve(read_policy(path, today), os.path.dirname(path), (*chain, os.path.realpath(path)), today)
 
 
@@ -151,7 +119,7 @@ def _unless_cycle(name: str, file: str, path: str, chain: tuple[str, ...], today
         problems.append((path, f"{name!a:.80} is more than {MAX_ANCESTORS} policies away from the first"))
         return None
     try:
-        return _shipped(name) if name in SHIPPED else _from_file(file, chain, today)
+        return shipped_policy(name) if name in SHIPPED else from_file(file, chain, today)
     except OSError as error:
         problems.append((path, f"{name!a:.80} cannot be read: {error.strerror or error}"))
     return None

@@ -24,6 +24,7 @@ from safeload.policy.fields import Problems
 from safeload.policy.language import ENTRIES, MAX_WAIVER_DAYS, NEVER, TOP
 from safeload.policy.lines import line_of, positions
 from safeload.policy.model import Allow, Deny, Mode, Opaque, Raise, Require, Waive
+from safeload.policy.today import utc_today
 
 MAX_POLICY_BYTES = 4 << 20  # bytes of one policy file; the largest shipped one is below 32 KiB, so anything near this is no policy
 _Entry = TypeVar("_Entry", Allow, Opaque, Deny, Raise, Waive)
@@ -205,11 +206,6 @@ def _check_waivers(entries: list[dict[str, Any]], today: datetime.date | None, p
             problems.append((f"{path}.expires", f"{expires} is more than a year away; a waiver ends by {last}, and is looked at again"))
         if entry.get("rule") and entry.get("sha256"):
             _claim(claimed, f"{entry['rule']} for {entry['sha256']}", path, path, "the waiver of", problems)
-
-
-def utc_today() -> datetime.date:
-    """The date that expiries are held against where the caller gives none."""
-    return datetime.datetime.now(datetime.UTC).date()
 
 
 # ---- records ----------------------------------------------------------------------------------------------------------------------------

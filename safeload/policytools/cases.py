@@ -37,7 +37,7 @@ from safeload.opcodes.assemble import assemble
 from safeload.policy import fields
 from safeload.policy.fields import Key, Problems
 from safeload.policy.model import Policy
-from safeload.policy.resolve import load_policy
+from safeload.policy.named import load_policy
 from safeload.policytools.archive import torch_archive
 
 MAX_STORAGE_BYTES = 1 << 20  # of one storage of a test: zeros that say nothing

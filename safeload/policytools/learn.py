@@ -14,8 +14,8 @@ import msgspec
 from safeload.findings import Report
 from safeload.policy.aliases import canonical_name
 from safeload.policy.model import Allow, Policy
+from safeload.policy.named import load_policy
 from safeload.policy.quote import toml_text
-from safeload.policy.resolve import load_policy
 from safeload.policytools.toml_text import pairs, strings
 
 BASE = "weights-only"

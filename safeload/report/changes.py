@@ -13,7 +13,7 @@ import msgspec
 from safeload.findings import GRADED, WAIVABLE, Finding, Report
 from safeload.policy.aliases import canonical_name
 from safeload.policy.model import Deny, Policy
-from safeload.policy.resolve import load_policy
+from safeload.policy.named import load_policy
 from safeload.policy.shipped import SHIPPED
 from safeload.report.decision import could, opaque_stanza, place, writable
 

@@ -11,7 +11,7 @@ from safeload.escape import escape
 from safeload.policy.aliases import canonical_name
 from safeload.policy.danger import danger
 from safeload.policy.model import Allow, Decision, Deny, Opaque, Policy
-from safeload.policy.resolve import load_policy
+from safeload.policy.named import load_policy
 from safeload.policy.shipped import DEFAULT_POLICY, SHIPPED, shipped_path
 from safeload.report.layout import wrap
 

@@ -10,8 +10,8 @@ import os.path
 
 from safeload.findings import Finding, GlobalUse, Report
 from safeload.policy.aliases import canonical_name
+from safeload.policy.named import load_policy
 from safeload.policy.quote import toml_text
-from safeload.policy.resolve import load_policy
 from safeload.policy.shipped import SHIPPED, shipped_path
 from safeload.report.decision import could
 from safeload.report.layout import plural

@@ -16,7 +16,7 @@ from safeload.escape import escape
 from safeload.findings import BY_CODE, Finding, Report
 from safeload.machine.listing import Line
 from safeload.policy.aliases import canonical_name
-from safeload.policy.resolve import load_policy
+from safeload.policy.named import load_policy
 from safeload.policy.shipped import SHIPPED, shipped_path
 from safeload.report import sentences
 from safeload.report.layout import DEFAULT_WIDTH, columns, cut, cut_middle, plural, wrap

@@ -15,7 +15,7 @@ import pytest
 
 from safeload.findings import RULES
 from safeload.opcodes.assemble import assemble
-from safeload.policy.toml import utc_today
+from safeload.policy.today import utc_today
 from safeload.report import sarif
 from safeload.report.rule_facts import EXCEPTIONS, HUNDREDS, facts_of, help_text
 from tests.cli.inputs import EVIL, run, torch_zip

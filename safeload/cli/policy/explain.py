@@ -20,7 +20,7 @@ def explain(policy: str, name: str) -> int:
 
     Exit codes: 0 the name may appear in a file, 1 it may not, 2 wrong usage.
     """
-    from safeload.policy.toml import utc_today
+    from safeload.policy.today import utc_today
 
     found = resolve_policy(policy).on(utc_today())
     lines, permitted = decision_lines(found, name, width())

@@ -27,7 +27,7 @@ def learn(paths: tuple[str, ...], output: str, name: str, force: bool) -> int:
 
     Exit codes: 0 drafted, 2 nothing could be learned from some file.
     """
-    from safeload.policy.resolve import load_policy
+    from safeload.policy.named import load_policy
     from safeload.policytools.learn import SCANNED_WITH
     from safeload.policytools.learn import learn as draft_from
 

@@ -18,7 +18,7 @@ def validate(files: tuple[str, ...]) -> int:
 
     Exit codes: 0 all are valid, 1 some are not, 2 some cannot be read.
     """
-    from safeload.policy.resolve import load_policy
+    from safeload.policy.named import load_policy
 
     code = 0
     for file in files:

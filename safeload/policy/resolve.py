@@ -20,10 +20,11 @@ from safeload.policy.fields import Problems, suggestion
 from safeload.policy.inherit import check_mode, merge_expires, merge_formats, merge_limits, merge_provenance, merge_rules, merge_waives
 from safeload.policy.merge import Tables
 from safeload.policy.model import Ancestor, Deny, Opaque, Policy
-from safeload.policy.named import load_policy as load_policy
-from safeload.policy.named import shipped_policy
+from safeload.policy.named import load_policy, shipped_policy
 from safeload.policy.shipped import SHIPPED, shipped_path
 from safeload.policy.toml import Parent, PolicyFile, check_policy, read_policy
+
+__all__ = ["MAX_ANCESTORS", "from_file", "load_policy", "policy_from_dict", "resolve_file"]
 
 MAX_ANCESTORS = 16  # policies from the first to its farthest ancestor; the shipped chain is 4 long
 

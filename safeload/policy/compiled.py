@@ -1,8 +1,8 @@
 """The default policy, as it was resolved when the project was built: `compiled.json` beside the policy files becomes a `Policy`, or None.
 
 What bytecode is to a module: it lies beside the files that it was made from, names them with their lengths and CRC-32s, and counts only as long as they are
-still those. Otherwise, and for every other policy, the TOML files are read. A test holds it against what they mean. Reading and merging three files takes 20 ms,
-which was a fifth of a scan of a small file.
+still those. Otherwise, and for every other policy, the TOML files are read. A test holds it against what they mean. Reading and merging three files takes
+20 ms, which was a fifth of a scan of a small file.
 
 Refuses nothing: what is missing, does not decode or does not fit is None. It lies inside the installation, and whoever can write there needs no policy.
 """

@@ -400,6 +400,17 @@ LISTING = (
     "STRING 'it\\'s'\nFLOAT 1e5\nRAW '80 02 ff'\nTUPLE1\nREDUCE\nSTOP\n"
 )
 
+KERAS = json.dumps(
+    {
+        "module": "keras", "class_name": "Sequential", "registered_name": None, "config": {"layers": [
+            {"module": "keras.layers", "class_name": "StringLookup", "config": {"vocabulary": None}},
+            {"module": "my.layers", "class_name": "Own", "config": {"activation": {"module": "builtins", "class_name": "function", "config": "relu"}}},
+            {"module": "keras.layers", "class_name": "Lambda", "config": {"function": {"class_name": "__lambda__", "config": {"code": "4wEA"}}}},
+        ]},
+    }
+).encode()  # fmt: skip
+HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(64)
+
 OTHERS: dict[str, bytes] = {
     "array.npy": ARRAY,
     "fields.npy": npy("[('a', '<i2'), ('b', '|S3', (2,))]", "(2,)", bytes(16), 2),
@@ -409,6 +420,9 @@ OTHERS: dict[str, bytes] = {
     "two.safetensors": struct.pack("<Q", len(HEADER)) + HEADER + bytes(28),
     "two.gguf": ggufs.two(),
     "two-big.gguf": ggufs.two("big"),
+    "model.keras": repack({b"config.json": KERAS, b"metadata.json": b"{}", b"model.weights.h5": HDF5}),
+    "layers.h5": HDF5 + KERAS,
+    "params.msgpack": b"\x81\xa6params\x81\xa1w\xc4\x04" + bytes(4),
     "tensor.legacy": legacy(assemble("PROTO 2\n" + tensor() + "STOP"), {"0": (6, struct.pack("<6f", *range(6)))}),
     "pickle.gz": gzip.compress(PLAIN, mtime=0),
     "pickle.zlib": zlib.compress(PLAIN),

@@ -42,6 +42,7 @@ TARGETS: dict[str, Target] = {
     "legacy": Target(about="torch's sequential format", check=one_input.check_load, seeds=(".legacy",)),
     "compressed": Target(about="compressed files", check=one_input.check_load, seeds=COMPRESSED),
     "archives": Target(about="TorchScript, torch.package, torch.export, plain zips", check=one_input.check_load, seeds=(".script", ".package", ".pt2", ".zip")),
+    "keras": Target(about="descriptions of Keras models, HDF5, msgpack", check=one_input.check_load, seeds=(".keras", ".h5", ".msgpack")),
     "json": Target(about="the strict reader of JSON, against json", check=one_input.check_json, mutator="policy", seeds=(".json",)),
     "policy": Target(about="policy files: a policy that judges, or a PolicyFileError", check=one_input.check_policy, mutator="policy", seeds=(".toml",)),
     "toml": Target(about="policy files, against tomllib and written out again", check=documents.check_policy, mutator="policy", seeds=(".toml",)),

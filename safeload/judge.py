@@ -24,7 +24,25 @@ from safeload.containers.base import STORED, Container
 from safeload.containers.detect import open_container
 from safeload.errors import CheckpointError
 from safeload.findings import Finding, GlobalUse, Report, Verdict, verdict_of_error
-from safeload.formats import archive, dcp, export, gguf, npy, npz, package, plain, safetensors, sequence, shards, tar, torchscript, zip_sequence
+from safeload.formats import (
+    archive,
+    dcp,
+    export,
+    gguf,
+    hdf5,
+    keras,
+    msgpack,
+    npy,
+    npz,
+    package,
+    plain,
+    safetensors,
+    sequence,
+    shards,
+    tar,
+    torchscript,
+    zip_sequence,
+)
 from safeload.formats.cut import explain_zip
 from safeload.formats.judging import Judging, Options, Verify
 from safeload.limits import Limits
@@ -43,6 +61,9 @@ READERS: dict[str, Callable[[Judging, Container], Document | None]] = {
     "torch.script": torchscript.read,
     "torch.package": package.read,
     "torch.export": export.read,
+    "hdf5": hdf5.read,
+    "keras": keras.read,
+    "msgpack": msgpack.read,
     "npy": npy.read,
     "npz": npz.read,
     "safetensors": safetensors.read,

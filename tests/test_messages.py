@@ -15,6 +15,7 @@ NOTHING = "and is nothing that safeload knows; a zip by torch.save or a pickle w
 CUT = "It was cut short (download or copy it again), or it is no checkpoint"
 LEGACY_HEAD = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({}, 2)
 
+SEARCHED = "it was searched for layers of Keras that carry code"
 MESSAGES: dict[str, tuple[bytes, str, str]] = {
     "nothing": (b"", "SL003", "the file is empty (0 bytes): the save or the download failed"),
     "zeros": (
@@ -41,7 +42,11 @@ MESSAGES: dict[str, tuple[bytes, str, str]] = {
     "elf": (b"\x7fELF\2\1\1", "SL003", "this is an ELF program or library: it is no checkpoint"),
     "exe": (b"MZ\x90\0\3\0", "SL003", "this is a Windows program or library: it is no checkpoint"),
     "sqlite": (b"SQLite format 3\0", "SL003", "this is an SQLite database: it is no checkpoint"),
-    "hdf5": (b"\x89HDF\r\n\x1a\n", "SL002", "this is an HDF5 file (Keras weights?), and this version does not read it yet: read it with h5py"),
+    "hdf5": (
+        b"\x89HDF\r\n\x1a\n",
+        "SL002",
+        f"this is an HDF5 file: its structure is not read, so the numbers and texts in it are not judged; {SEARCHED}",
+    ),
     "gguf": (b"GGUF\1\0\0\0", "SL002", "this is a GGUF file of version 1: convert it with the llama.cpp of 2023"),
     "gguf, cut": (
         b"GGUF\3\0\0\0", "SL004", "the GGUF file is cut short, or wrong about a length: the number of tensors needs 8 bytes, and 0 follow",

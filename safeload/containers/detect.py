@@ -13,8 +13,9 @@ from safeload.budget import Budget, exceeded
 from safeload.containers import gguf, npy, safetensors, sevenzip
 from safeload.containers.base import Container, Member
 from safeload.containers.compressed import codec_of, inflate
-from safeload.containers.shard_index import read_index
-from safeload.containers.sniff import HEAD_BYTES, Sniffed, is_legacy, is_safetensors, is_tar, sniff
+from safeload.containers.named import recognise
+from safeload.containers.shard_index import is_keras_config, read_index
+from safeload.containers.sniff import HEAD_BYTES, Sniffed, is_legacy, is_msgpack, is_safetensors, is_tar, sniff
 from safeload.containers.tar import read_tar
 from safeload.containers.torch_zip import read_torch_zip
 from safeload.containers.zip_end import LOCAL_SIGNATURE, ends_as_zip
@@ -25,6 +26,8 @@ from safeload.findings import Finding
 from safeload.limits import MIB, Limits
 from safeload.source import ByteSource
 
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+HDF5_FIRST_BYTES = 512  # a user's own block takes 512 bytes or twice as many as another may (HDF5 File Format Specification, II.A)
 SPANNED_SIGNATURE = b"PK\7\x08"
 NEWEST_PROTOCOL = 5  # PEP 574
 PROTO = 0x80
@@ -43,7 +46,7 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
     5. A compressed file: what is in it decides, by the same steps. `wrapped` counts the compressions around.
     6. A .npy or GGUF file, a 7z archive, a tar archive by the checksum of its first header, or something else with a name.
     7. A legacy file of torch, by its magic number.
-    8. A pickle, as far as its first byte can tell; the machine decides.
+    8. A pickle, as far as its first byte can tell; the machine decides. What cannot be one is named by its structure.
     """
     if source.is_dcp:
         member = Member(name="", offset=0, size=source.size, stored_size=source.size, role="pickle")
@@ -96,28 +99,53 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
         return sevenzip.read_sevenzip(source, limits, budget or Budget(limits))
     if is_tar(head):
         return read_tar(source, limits, budget)
+    if head.startswith(HDF5_MAGIC):
+        return _single("hdf5", source)
     if found is not None:
         index = read_index(source) if found.is_json else None
         if index is not None:
             return index
+        if found.is_json and is_keras_config(source):
+            return _single("keras", source, accounted=source.size)
         raise UnsupportedFormat(_sentence(found), rule=found.rule)
     # 7
     if is_legacy(head):  # its pickles say where its members are, so a stage above the machine takes it apart
         return Container(format="torch.legacy", source=source, members={})
     # 8
+    if is_msgpack(head):
+        return _single("msgpack", source)
     if head[0] == PROTO and len(head) > 1 and head[1] > NEWEST_PROTOCOL:
         raise UnsupportedFormat(f"this looks like a pickle of protocol {head[1]}; the newest known is {NEWEST_PROTOCOL}", rule="SL002", offset=1)
     # a name that is looked up on an empty stack is refused as one (SL208), unless these are the first bytes of a .npy file that was cut
     if head[0] not in FIRST_OPCODES and head[0] != PROTO and not (head[0] == STACK_GLOBAL and head[1:2] != npy.MAGIC[1:2]):
-        raise UnsupportedFormat(
-            f"the file starts with {shown(head[:16])} and is nothing that safeload knows; a zip by torch.save or a pickle was expected", rule="SL001", offset=0
-        )
+        return _something_else(source, head)
     member = Member(name="", offset=0, size=source.size, stored_size=source.size, role="pickle")
     return Container(format="pickle", source=source, members={"": member}, pickles=("",), accounted=source.size)
 
 
+def _single(format_: str, source: ByteSource, *, accounted: int = 0) -> Container:
+    """A file that is looked into and not taken apart: where it is named alone, nothing of it is accounted for."""
+    member = Member(name="", offset=0, size=source.size, stored_size=source.size, role="file")
+    return Container(format=format_, source=source, members={"": member}, accounted=accounted)
+
+
+def _something_else(source: ByteSource, head: bytes) -> Container:
+    """What has no signature at its start: an HDF5 file behind the bytes of somebody else, or a file that its structure gives a name."""
+    position = HDF5_FIRST_BYTES
+    while position + len(HDF5_MAGIC) <= source.size:
+        if source.read(position, len(HDF5_MAGIC)) == HDF5_MAGIC:
+            return _single("hdf5", source)
+        position *= 2
+    found = recognise(source)
+    if found is not None:
+        raise UnsupportedFormat(_sentence(found), rule=found.rule)
+    raise UnsupportedFormat(
+        f"the file starts with {shown(head[:16])} and is nothing that safeload knows; a zip by torch.save or a pickle was expected", rule="SL001", offset=0
+    )
+
+
 def _sentence(found: Sniffed) -> str:
-    tail = "" if found.rule != "SL002" else ", and this version does not read it yet"
+    tail = f", {found.reason}" if found.rule == "SL002" else ""
     return f"this is {found.what}{tail}: {found.hint}"
 
 

@@ -1,4 +1,7 @@
-"""JSON text becomes the index of a sharded checkpoint, where it is one: `{"metadata": {...}, "weight_map": {name: file}}`. None for any other JSON."""
+"""JSON text becomes the index of a sharded checkpoint, where it is one: `{"metadata": {...}, "weight_map": {name: file}}`. None for any other JSON.
+
+Or it is recognised as the description of a Keras model, which another stage judges.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from safeload.errors import ContainerError
 from safeload.source import ByteSource
 
 MAX_INDEX_BYTES = 64 << 20  # a million names of 60 bytes
+KERAS_CLASS, KERAS_CONFIG = b'"class_name"', b'"config"'
 WEIGHT_MAP = b'"weight_map"'
 
 
@@ -33,3 +37,11 @@ def read_index(source: ByteSource) -> Container | None:
     member = Member(name="", offset=0, size=source.size, stored_size=source.size, role="record")
     info = {"total_size": str(total)} if type(total) is int else {}
     return Container(format="shards", source=source, members={"": member}, accounted=source.size, info=info, detail=found)
+
+
+def is_keras_config(source: ByteSource) -> bool:
+    """Does the text name a class and its configuration, as Keras's `config.json` and `Model.to_json()` do? It need not be well-formed."""
+    if source.size > MAX_INDEX_BYTES:
+        return False
+    data = source.read(0, source.size)
+    return KERAS_CLASS in data and KERAS_CONFIG in data

@@ -26,17 +26,26 @@ class Sniffed(msgspec.Struct, frozen=True):
     hint: str
     rule: str = "SL002"
     is_json: bool = False
+    reason: str = "and this version does not read it yet"  # said of SL002 alone
 
 
 _UNPACK = "unpack it first"
+NAMED = "which safeload names and does not judge"  # said of what is recognised by its structure alone
 _AGAIN = "download it again, and look at what the server really sent"
 
 SIGNATURES: tuple[tuple[bytes, Sniffed], ...] = (
     (b"PYTORCH1", Sniffed("a PYTORCH1 container of the torch 1.0 previews", "no later torch reads it either; save it again with the torch that wrote it")),
-    (b"\x89HDF\r\n\x1a\n", Sniffed("an HDF5 file (Keras weights?)", "read it with h5py")),
+    (b"\x89HDF\r\n\x1a\n", Sniffed("an HDF5 file", "read it with h5py")),
     (b"ZF0x", Sniffed("a compressed pickle by joblib before 0.10", "load it with joblib and save it again; its arrays may stand in files beside it")),
     (b"GGUF", Sniffed("a GGUF file", "read it with the gguf package")),
     (b"7z\xbc\xaf\x27\x1c", Sniffed("a 7z archive", _UNPACK)),
+    (b"ftrt", Sniffed("an engine of TensorRT", "it is native code for one kind of GPU", reason=NAMED)),
+    (b"lmgg", Sniffed("a GGML file", "it came before GGUF; convert it with the llama.cpp of 2023", reason=NAMED)),
+    (b"fmgg", Sniffed("a GGMF file", "it came before GGUF; convert it with the llama.cpp of 2023", reason=NAMED)),
+    (b"tjgg", Sniffed("a GGJT file", "it came before GGUF; convert it with the llama.cpp of 2023", reason=NAMED)),
+    (b"B\0C\0N\0", Sniffed("a CNTK model", "read it with CNTK", reason=NAMED)),
+    (b"{L\0\0\0\0\0\0\0\x07learner", Sniffed("an XGBoost model", "read it with xgboost", reason=NAMED)),
+    (b"tree\nversion=", Sniffed("a LightGBM model", "read it with lightgbm", reason=NAMED)),
     (b"Rar!\x1a\x07", Sniffed("a RAR archive", _UNPACK)),
     (b"\x89PNG\r\n\x1a\n", Sniffed("a PNG image", "it is no checkpoint", "SL003")),
     (b"\xff\xd8\xff", Sniffed("a JPEG image", "it is no checkpoint", "SL003")),
@@ -49,9 +58,13 @@ SIGNATURES: tuple[tuple[bytes, Sniffed], ...] = (
 )
 
 _MARKUP = re.compile(rb"<(?:!doctype|!--|html|head|body|\?xml|[a-z][a-z0-9:]*[ >/])", re.IGNORECASE)
+_OPENVINO = re.compile(rb"<net [^<>]*version=[\"'][0-9]+[\"'][^<>]*>\s*<layers>")
 _JSON = re.compile(rb"\{\s*[\"}]|\[\s*[\[{\"\]0-9tfn-]")
 _YAML = re.compile(rb"c[A-Za-z0-9_-]*:(?: [^\n]*)?\r?\n")  # channels: ... as a stream it names a module with a colon, which no import finds
 _LFS = re.compile(rb"oid sha256:([0-9a-f]{64})\r?\nsize ([0-9]{1,20})\r?\n")
+_STR8 = 0xD9
+_MSGPACK = re.compile(rb"(?:[\x81-\x8f]|\xde..)([\xa1-\xbf]|\xd9[\x20-\xff])([A-Za-z_][A-Za-z0-9_./-]*)", re.DOTALL)
+"""A map of up to 65,535 pairs, and the length and letters of a text (msgpack's spec.md)."""
 _LONG_MAGIC = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # LONG1 of torch's magic number 0x1950A86A20F9469CFC6C, STOP
 _LEGACY = tuple(
     [bytes([0x80, protocol]) + _LONG_MAGIC for protocol in range(2, 6)]
@@ -82,6 +95,10 @@ def _sniff_text(head: bytes, size: int) -> Sniffed | None:
         match = _LFS.search(head)
         target = f" to {int(match[2]):,} bytes with the sha256 {match[1].decode('ascii')}" if match else ""
         return Sniffed(f"a git-LFS pointer of {size:,} bytes{target}", "run `git lfs pull`", "SL006")
+    if _MARKUP.match(text) and b"<PMML" in head:
+        return Sniffed("a PMML model", "the program that scores it reads it", reason=NAMED)
+    if _MARKUP.match(text) and _OPENVINO.search(head):
+        return Sniffed("the graph of an OpenVINO model", "its extensions are native code, and its numbers stand in a file beside it", reason=NAMED)
     if _MARKUP.match(text):
         return Sniffed(f"an HTML or XML page ({shown(text[:40])})", f"the download gave an error or login page; {_AGAIN}", "SL003")
     if _JSON.match(text):
@@ -89,6 +106,12 @@ def _sniff_text(head: bytes, size: int) -> Sniffed | None:
     if _YAML.match(head):
         return Sniffed(f"YAML text ({shown(head[:40])})", "it is no checkpoint", "SL003")
     return None
+
+
+def is_msgpack(head: bytes) -> bool:
+    """Does a map with a name as its first key begin here, as `flax.serialization` writes one? Some pickles begin alike."""
+    match = _MSGPACK.match(head)
+    return match is not None and len(match[2]) == (match[1][-1] & 0x1F if match[1][0] != _STR8 else match[1][-1])
 
 
 def is_legacy(head: bytes) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from safeload.containers.base import STORED, Container, Member
 from safeload.containers.compressed import codec_of
+from safeload.containers.named import recognise
 from safeload.containers.npy import MAGIC
-from safeload.containers.sniff import HEAD_BYTES, is_legacy, is_safetensors, is_tar, sniff
+from safeload.containers.sniff import HEAD_BYTES, is_legacy, is_msgpack, is_safetensors, is_tar, sniff
 from safeload.containers.zip_end import LOCAL_SIGNATURE
 from safeload.errors import StreamError
 from safeload.formats.judging import Judging
@@ -40,7 +41,7 @@ def source_of(judging: Judging, member: Member) -> ByteSource:
 def is_file(source: ByteSource) -> bool:
     """Is this a file of a format with a name, whether or not it is read, and no bare pickle?"""
     head = source.read(0, min(source.size, HEAD_BYTES))
-    if is_archive(source) or is_safetensors(head, source.size) or codec_of(head) is not None:
+    if is_archive(source) or is_safetensors(head, source.size) or codec_of(head) is not None or is_msgpack(head):
         return True
     found = sniff(head, source.size)
     return found is not None and found.rule == "SL002"
@@ -120,4 +121,6 @@ def text_or_unknown(judging: Judging, member: Member) -> None:
     try:
         judging.member_bytes(member).decode("utf-8")
     except UnicodeDecodeError:
-        judging.find("SL122", f"a member of {member.size:,} bytes that safeload cannot judge", member=member.name)
+        found = recognise(source_of(judging, member))
+        what = f"a member of {member.size:,} bytes that safeload cannot judge" if found is None else f"{found.what} of {member.size:,} bytes, {found.reason}"
+        judging.find("SL122", what, member=member.name)

@@ -14,11 +14,13 @@ from msgspec.structs import replace
 from safeload.containers.base import STORED, Container, Member
 from safeload.containers.detect import NEWEST_PROTOCOL, PROTO
 from safeload.containers.json_strict import BadJson, parse
+from safeload.containers.shard_index import KERAS_CLASS
 from safeload.containers.torch_archive import CODE_SUFFIXES, MAX_JSON_BYTES
 from safeload.errors import CheckpointError
 from safeload.formats.archive import check_crc, is_file, source_of, text_or_unknown
 from safeload.formats.code import judge_code
 from safeload.formats.judging import NESTED, Judging
+from safeload.formats.keras import CONFIG, judge_config
 from safeload.formats.package import PREFIX
 from safeload.machine.interpret import interpret
 from safeload.machine.nodes import ObjectGraph
@@ -34,7 +36,8 @@ VALUE_SUFFIXES = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".npy", 
 def read(judging: Judging, container: Container) -> Document | None:
     """A group with one part for each member that holds a value; None where one of them was not accepted, or there is none; unbuilt as one of them is.
 
-    1. The members that are files. 2. Stable-Baselines3's base64. 3. What else is in the archive, where anything would be loaded from it.
+    1. The members that are files. 2. Stable-Baselines3's base64, and what describes a Keras model. 3. What else is in the archive, where anything would be
+    loaded from it.
     """
     container = judging.container = replace(container, members={name: _with_role(member) for name, member in container.members.items()})
     # 1
@@ -52,6 +55,7 @@ def read(judging: Judging, container: Container) -> Document | None:
             others.append(member)
     # 2
     serialized(judging, container)
+    _described(judging, container)
     # 3
     if not parts:
         judging.find("SL002", container.detail)
@@ -65,6 +69,17 @@ def read(judging: Judging, container: Container) -> Document | None:
         return Unbuilt(what=f"an archive with {unbuilt.what} in it", hint=unbuilt.hint)
     whole = {name: part for name, part in parts.items() if part is not None}
     return Group(parts=whole) if len(whole) == len(parts) else None
+
+
+def _described(judging: Judging, container: Container) -> None:
+    """The description of a Keras model, which says what Keras would import and run for it."""
+    member = container.members.get(CONFIG)
+    if member is None or not member.size:
+        return
+    data = judging.member_bytes(member)
+    if KERAS_CLASS in data:
+        judging.container = replace(container, format="keras")
+        judge_config(judging, data, member.name)
 
 
 def _with_role(member: Member) -> Member:

@@ -29,7 +29,7 @@ HARMLESS = "data."  # and a word: data.tensor, data.container, data.config, ...
 
 FORMATS = (
     "torch.zip", "torch.legacy", "torch.tar", "torch.script", "torch.package", "torch.export", "torch.dcp", "shards", "safetensors", "gguf", "npy", "npz",
-    "joblib", "pickle", "zip", "zip-sequence", "tar", "7z", "hdf5",
+    "joblib", "pickle", "zip", "zip-sequence", "tar", "7z", "hdf5", "keras", "msgpack",
 )  # fmt: skip
 """What `formats` may name: what a report calls a file, without the compression around it. A test holds it against the readers there are."""
 

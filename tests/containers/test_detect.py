@@ -96,7 +96,6 @@ SEVENZIP = find_spec("py7zr") is not None
         (b"ZF0x1a              x\x9c", "SL002", "joblib before 0.10"),
         (b"\x93NUMPY\1\0v\0{", "SL004", "too early"),
         (b"\x93NUMPY\1\0\2\0{}", "SL130", "lacks descr"),
-        (b"\x89HDF\r\n\x1a\n", "SL002", "HDF5"),
         (gzip.compress(b"<html>", mtime=0), "SL003", "inside the gzip stream: this is an HTML"),
         (bz2.compress(b""), "SL003", "inside the bzip2 stream: the file is empty"),
         (lzma.compress(zlib.compress(LFS)), "SL006", "inside the xz stream: inside the zlib stream: this is a git-LFS pointer"),

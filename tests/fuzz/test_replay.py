@@ -34,7 +34,7 @@ def table(targets: ModuleType) -> Any:
 
 
 NAMES = (
-    *("load", "scan", "machine", "zip", "npy", "npz", "joblib", "safetensors", "gguf", "tar", "legacy", "compressed", "archives", "json", "policy"),
+    *("load", "scan", "machine", "zip", "npy", "npz", "joblib", "safetensors", "gguf", "tar", "legacy", "compressed", "archives", "keras", "json", "policy"),
     *("toml", "lock", "listing", "open", "report", "dcp", "shards", "decode", "inflate"),
     *("pickle", "zipfile", "tarfile", "torch"),
 )
@@ -44,7 +44,7 @@ def test_these_are_the_targets(table: Any) -> None:
     assert tuple(table) == NAMES
 
 
-NO_CHECKPOINTS = (".json", ".toml", ".lock", ".listing", ".index", ".metadata")  # suffixes
+NO_CHECKPOINTS = (".keras", ".h5", ".msgpack", ".json", ".toml", ".lock", ".listing", ".index", ".metadata")  # suffixes
 SLOW = ("scan", "report", "open", "dcp", "shards")  # several policies, options or formats for each input
 DOCUMENTS = ("policy", "toml", "lock", "listing")  # which no generated file is
 

@@ -28,12 +28,12 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     last: str  # the error that it ended with, else the last line that it wrote
 
 
-def run(command: list[str], folder: str) -> Sample:
-    """Run `command` once, with the project and nothing else of ours in its path, and no telemetry."""
+def run(command: list[str], folder: str, here: str) -> Sample:
+    """Run `command` once in the folder `here`, with the project in `folder` and nothing else of ours in its path, and no telemetry."""
     environment = {**os.environ, "PYTHONPATH": folder, "NO_ANALYTICS": "1", "PYTHONDONTWRITEBYTECODE": ""}
     with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=here)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)

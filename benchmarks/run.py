@@ -52,20 +52,21 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
     def child(self, contestant: Contestant, mode: str) -> Sample:
         """One run of `child`."""
         command = [self.python(contestant), "-m", "benchmarks.child", mode, contestant.imports, contestant.load, self.path(contestant)]
-        return run([*command, str(self.folder / contestant.warm)], str(ROOT))
+        return run([*command, str(self.folder / contestant.warm)], str(ROOT), str(self.folder))
 
     def sample(self, row: Row, contestant: Contestant) -> Sample:
         """One sample of what the row counts."""
         path = self.path(contestant)
         if row.mode == "command":
             words = {"python": sys.executable, "bin": str(self.peers.parent), "path": path, "folder": str(self.folder)}
-            found = run([word.format(**words) for word in contestant.command], str(ROOT))
+            found = run([word.format(**words) for word in contestant.command], str(ROOT), str(self.folder))
             if not contestant.start:
                 return found
-            start = run([word.format(**words) for word in contestant.start], str(ROOT))
+            start = run([word.format(**words) for word in contestant.start], str(ROOT), str(self.folder))
             return multiplied(found, start, contestant.times)
         if row.mode == "process":
-            return run([self.python(contestant), "-c", f"import sys; path = sys.argv[1]\n{contestant.imports}\n{contestant.load}", path], str(ROOT))
+            program = f"import sys; path = sys.argv[1]\n{contestant.imports}\n{contestant.load}"
+            return run([self.python(contestant), "-c", program, path], str(ROOT), str(self.folder))
         return self.child(contestant, row.mode)
 
 

@@ -7,10 +7,10 @@ torch is imported beside us). Nested uses and other threads are safe: only the o
 from __future__ import annotations
 
 import gc
-from threading import Lock
+from _thread import allocate_lock  # `threading` around it is a millisecond of start
 from types import TracebackType
 
-_lock = Lock()
+_lock = allocate_lock()
 _depth = 0
 _was_enabled = False
 

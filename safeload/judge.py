@@ -8,13 +8,12 @@
     6. Hold the file as a whole against the policy's terms: expiry, provenance, levels, waivers (`terms`).
 
 Steps 1 to 3 can make the verdict inconclusive, 4 to 6 rejected; neither is ever silently skipped. Of a stream that breaks off, what came before is judged
-all the same, so a payload in front of the damage is named. Steps 3 to 5 are those of the format: `READERS` lists them.
+all the same, so a payload in front of the damage is named. Steps 3 to 5 are those of the format: `formats.readers` lists them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 import msgspec
 
@@ -24,27 +23,8 @@ from safeload.containers.base import STORED, Container
 from safeload.containers.detect import open_container
 from safeload.errors import CheckpointError
 from safeload.findings import Finding, GlobalUse, Report, Verdict, verdict_of_error
-from safeload.formats import (
-    archive,
-    dcp,
-    export,
-    gguf,
-    hdf5,
-    keras,
-    msgpack,
-    npy,
-    npz,
-    package,
-    plain,
-    safetensors,
-    sequence,
-    shards,
-    tar,
-    torchscript,
-    zip_sequence,
-)
-from safeload.formats.cut import explain_zip
 from safeload.formats.judging import Judging, Options, Verify
+from safeload.formats.readers import SEQUENCES, reader_of
 from safeload.limits import Limits
 from safeload.machine.nodes import ObjectGraph
 from safeload.policy.model import Policy
@@ -53,32 +33,7 @@ from safeload.source import ByteSource
 from safeload.storage.records import Document, Plan
 from safeload.terms import apply_terms
 
-__all__ = ["READERS", "Options", "Reading", "Verify", "judge", "read_document", "unread_report"]
-
-READERS: dict[str, Callable[[Judging, Container], Document | None]] = {
-    "torch.zip": archive.read_torch_zip,
-    "zip": plain.read,
-    "torch.script": torchscript.read,
-    "torch.package": package.read,
-    "torch.export": export.read,
-    "hdf5": hdf5.read,
-    "keras": keras.read,
-    "msgpack": msgpack.read,
-    "npy": npy.read,
-    "npz": npz.read,
-    "safetensors": safetensors.read,
-    "gguf": gguf.read,
-    "torch.dcp": dcp.read,
-    "zip-sequence": zip_sequence.read,
-    "shards": shards.read,
-    "torch.legacy": sequence.read,
-    "torch.tar": tar.read,
-    "tar": plain.read,
-    "7z": plain.read,
-    "pickle": sequence.read,
-    "joblib": sequence.read,  # a pickle until an array shows up in it
-}
-"""What `open_container` calls the format, and who makes a document of it."""
+__all__ = ["Options", "Reading", "Verify", "judge", "read_document", "unread_report"]
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,11 +81,13 @@ def read_document(judging: Judging) -> Document | None:
         judging.source.read_only = judging.file.read_only
         judging.findings.extend(container.findings)
         # 3, 4, 5
-        document = READERS[container.format](judging, container)
+        document = reader_of(container.format)(judging, container)
         _check_format(judging, judging.container.format)
         _read_storages(judging, judging.container)
     except CheckpointError as error:
         if judging.container is None:
+            from safeload.formats.cut import explain_zip
+
             explain_zip(judging, error)
         judging.stopped(error)
         return None
@@ -148,12 +105,14 @@ def _read_storages(judging: Judging, container: Container) -> None:
 
     With `verify="crc"`, stored ones are read, too.
     """
+    from safeload.formats.archive import check_crc
+
     for member in container.storages.values():
         if member.method != STORED:
             if member.name not in judging.inflated:
                 judging.member_bytes(member)
         elif judging.options.verify == "crc":
-            archive.check_crc(judging, member)
+            check_crc(judging, member)
 
 
 # ---- the report ---------------------------------------------------------------------------------------------------------------------------
@@ -204,7 +163,7 @@ def _accounted(judging: Judging) -> int:
     if container is None:
         return 0
     accounted = container.accounted + judging.beside_bytes
-    if READERS[container.format] is sequence.read:
+    if container.format in SEQUENCES:
         accounted = judging.ends[-1] if judging.ends else 0
     if judging.wrappers:
         whole = judging.source.size if container.unpacked_from is None else container.unpacked_from

@@ -11,7 +11,7 @@ import pytest
 
 import safeload
 from safeload.findings import GRADED, WAIVABLE
-from safeload.judge import READERS
+from safeload.formats.readers import READERS, reader_of
 from safeload.policy.fields import FORMATS
 from safeload.policy.model import Policy
 from safeload.policy.resolve import policy_from_dict
@@ -138,6 +138,9 @@ def test_only_enforce_loads(mode: str) -> None:
 
 def test_the_formats_that_a_policy_can_name_are_those_that_are_read() -> None:
     assert set(FORMATS) == set(READERS)
+    assert all(callable(reader_of(each)) for each in READERS)
+    with pytest.raises(KeyError):
+        reader_of("unknown")
 
 
 def test_other_formats_are_rejected() -> None:

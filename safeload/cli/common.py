@@ -1,18 +1,15 @@
 """What all verbs share: exit codes, complaints on stderr, the policy and where it comes from, the width and the paint of a terminal.
 
-The one place that reads the environment (`SAFELOAD_POLICY`, by click; `NO_COLOR`; the terminal's width).
+The one place that reads the environment (`SAFELOAD_POLICY`; `NO_COLOR`; the terminal's width). `click` is imported by what needs it: a plain scan does not.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar
-
-import click
 
 from safeload.errors import CheckpointError, PolicyFileError, PolicyRejected
 from safeload.escape import escape
@@ -32,18 +29,29 @@ WORST_FIRST = (EXIT_REJECTED, EXIT_NO_VERDICT, EXIT_NOTHING, EXIT_ACCEPTED)
 EXIT_OF: dict[Verdict, int] = {"accepted": EXIT_ACCEPTED, "rejected": EXIT_REJECTED, "inconclusive": EXIT_NO_VERDICT}
 MAX_COMPLAINT = 2_000  # characters of one line on stderr
 SHORT_REASONS = 5  # reasons that a verb other than scan prints for a rejected file
-COLOURS = {"error": "red", "rejected": "red", "warning": "yellow", "inconclusive": "yellow", "accepted": "green", "place": "blue", "arrow": "red"}
+RED, GREEN, YELLOW, BLUE, BOLD, RESET = (f"\x1b[{code}m" for code in (31, 32, 33, 34, 1, 0))  # ECMA-48, SGR
+COLOURS = {"error": RED, "rejected": RED, "warning": YELLOW, "inconclusive": YELLOW, "accepted": GREEN, "place": BLUE, "arrow": RED}
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
+class Ended(Exception):
+    """The run is over, and everything has been said: leave with this exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 def complain(message: str) -> None:
     """One line on stderr, escaped."""
-    click.echo(f"safeload: {escape(message, MAX_COMPLAINT)}", err=True)
+    print(f"safeload: {escape(message, MAX_COMPLAINT)}", file=sys.stderr, flush=True)
 
 
 def policy_option(command: _Command) -> _Command:
     """`--policy / -p`, `SAFELOAD_POLICY`."""
+    import click
+
     return click.option(
         "--policy",
         "-p",
@@ -57,23 +65,35 @@ def policy_option(command: _Command) -> _Command:
 
 def encoding_option(command: _Command) -> _Command:
     """`--encoding`."""
+    import click
+
     text = "Of 8-bit strings that Python 2 wrote; 'bytes' leaves them bytes."
     return click.option("--encoding", metavar="CODEC", default="utf-8", show_default=True, help=text)(command)
 
 
 def project_policy(name: str | None, paths: Iterable[str]) -> Chosen:
+    """The policy to judge `paths` by, for a verb: `name` is what click found on its command line or in the environment."""
+    import click
+    from click.core import ParameterSource
+
+    context = click.get_current_context(silent=True)
+    return chosen_policy(name, paths, from_environment=context is not None and context.get_parameter_source("policy") is ParameterSource.ENVIRONMENT)
+
+
+def chosen_policy(name: str | None, paths: Iterable[str], *, from_environment: bool) -> Chosen:
     """The policy to judge `paths` by: the one that is named, the project's (`cli.config`), or the default.
 
     What is wrong with it becomes a complaint and exit 2.
     """
-    from click.core import ParameterSource
-
     from safeload.cli.config import choose
 
-    context = click.get_current_context(silent=True)
-    from_environment = context is not None and context.get_parameter_source("policy") is ParameterSource.ENVIRONMENT
     with _policy_complaints(name):
         return choose(name, paths, from_environment=from_environment)
+
+
+def environment_policy() -> str | None:
+    """What `SAFELOAD_POLICY` says, as click reads it: set to nothing is not set."""
+    return os.environ.get(ENVIRONMENT) or None
 
 
 def resolve_policy(name: str) -> Policy:
@@ -91,10 +111,10 @@ def _policy_complaints(name: str | None) -> Iterator[None]:
     except PolicyFileError as error:
         for line in str(error).splitlines():
             complain(line)
-        raise click.exceptions.Exit(EXIT_NO_VERDICT) from None
+        raise Ended(EXIT_NO_VERDICT) from None
     except OSError as error:
         complain(f"policy {name or error.filename or 'of the project'}: {error.strerror or error}")
-        raise click.exceptions.Exit(EXIT_NO_VERDICT) from None
+        raise Ended(EXIT_NO_VERDICT) from None
 
 
 def check_encoding(encoding: str) -> None:
@@ -106,7 +126,7 @@ def check_encoding(encoding: str) -> None:
             codecs.lookup(encoding)
     except (LookupError, ValueError):
         complain(f"--encoding {encoding}: there is no such codec")
-        raise click.exceptions.Exit(EXIT_NO_VERDICT) from None
+        raise Ended(EXIT_NO_VERDICT) from None
 
 
 def stdin_or_path(path: str) -> Any:
@@ -123,11 +143,11 @@ def refuse(error: CheckpointError | OSError, path: str) -> int:
             return EXIT_REJECTED
         complain(f"{path} is rejected by policy {report.policy}:")
         for finding in report.errors[:SHORT_REASONS]:
-            click.echo(f"  {finding.rule} {escape(finding.message)}", err=True)
+            print(f"  {finding.rule} {escape(finding.message)}", file=sys.stderr, flush=True)
         more = len(report.errors) - SHORT_REASONS + report.suppressed_findings
         if more > 0:
-            click.echo(f"  and {more:,} more", err=True)
-        click.echo("  `safeload scan` shows them all, with what could be done", err=True)
+            print(f"  and {more:,} more", file=sys.stderr, flush=True)
+        print("  `safeload scan` shows them all, with what could be done", file=sys.stderr, flush=True)
         return EXIT_REJECTED
     complain(f"{path}: {error.strerror or error}" if isinstance(error, OSError) else f"{path}: {_reason(error)}")
     return EXIT_NO_VERDICT
@@ -145,14 +165,23 @@ def worst(codes: Collection[int]) -> int:
 
 def terminal_width(stream: IO[str]) -> int | None:
     """Columns of the terminal behind a stream; None where there is none."""
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+    if not stream.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def painter(stream: IO[str]) -> Callable[[str, str], str] | None:
     """Colours for a terminal that wants them (https://no-color.org), None for anything else."""
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return None
-    return lambda what, text: click.style(text, fg=COLOURS.get(what), bold=what in ("error", "rejected", "accepted", "inconclusive"))
+    return _painted
+
+
+def _painted(what: str, text: str) -> str:
+    bold = BOLD if what in ("error", "rejected", "accepted", "inconclusive") else ""
+    return f"{COLOURS.get(what, '')}{bold}{text}{RESET}"
 
 
 def exit_of(report: Report) -> int:

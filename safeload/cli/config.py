@@ -20,18 +20,14 @@ import msgspec
 
 from safeload.cli.common import ENVIRONMENT
 from safeload.errors import PolicyFileError
-from safeload.policy import fields
-from safeload.policy.fields import Key, Problems
 from safeload.policy.model import Policy
 from safeload.policy.named import load_policy
 from safeload.policy.shipped import DEFAULT_POLICY, SHIPPED
-from safeload.policy.toml import parse_toml, policy_file_error
 
 OWN_FILE = "safeload.toml"
 PROJECT_FILE = "pyproject.toml"
 MAX_CONFIG_BYTES = 4 << 20  # bytes of one configuration; the largest pyproject.toml known has 200 KiB
 MAX_FOLDERS = 64  # from the current folder upwards
-_KEYS = {"policy": Key(fields.path_text)}
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +99,13 @@ def _named(path: str) -> str | None:
         return None
     if len(data) > MAX_CONFIG_BYTES:
         raise PolicyFileError(path, [("", f"larger than {MAX_CONFIG_BYTES:,} bytes; this is no configuration")])
+    return _policy_of(data, path, own=own)
+
+
+def _policy_of(data: bytes, path: str, *, own: bool) -> str | None:
+    from safeload.policy import fields
+    from safeload.policy.toml import parse_toml, policy_file_error
+
     text, document = parse_toml(data, path)
     table: Any = document
     where = ""
@@ -111,8 +114,8 @@ def _named(path: str) -> str | None:
         table, where = (tool.get("safeload") if isinstance(tool, dict) else None), "tool.safeload"
         if table is None:
             return None
-    problems: Problems = []
-    found = fields.table(table, where, _KEYS, problems)
+    problems: fields.Problems = []
+    found = fields.table(table, where, {"policy": fields.Key(fields.path_text)}, problems)
     if problems:
         raise policy_file_error(path, problems, text)
     named: str = found["policy"]

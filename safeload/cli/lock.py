@@ -31,7 +31,7 @@ def lock(paths: tuple[str, ...], policy: str | None, output: str, exclude: tuple
 
     Exit codes: those of scan, 0 accepted, 1 rejected, 2 no verdict, 3 nothing to check.
     """
-    from safeload.cli.scan import Plan, read_report
+    from safeload.cli.scanning import Plan, read_report
     from safeload.policy.lockfile import render_lock
     from safeload.policytools.lock import SHA_DIGITS, locked, locked_path, made_lock
 

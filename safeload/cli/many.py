@@ -10,10 +10,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, TypeVar, cast
 
-import click
 import msgspec
 
-from safeload.cli.common import EXIT_NO_VERDICT, complain, stdin_or_path
+from safeload.cli.common import EXIT_NO_VERDICT, Ended, complain, stdin_or_path
 from safeload.cli.config import Chosen, refuse_listed
 from safeload.cli.walk import Target
 from safeload.errors import PolicyFileError
@@ -36,6 +35,7 @@ class Many(msgspec.Struct, frozen=True, kw_only=True):
 
 def many_options(command: _Command) -> _Command:
     """All of them, gathered into one argument `many`."""
+    import click
 
     def gathered(*arguments: Any, files_from: str | None, null: bool, jobs: int, **others: Any) -> Any:
         return command(*arguments, many=Many(files_from=files_from, null=null, jobs=jobs or os.cpu_count() or 1), **others)
@@ -56,6 +56,8 @@ def all_paths(paths: tuple[str, ...], many: Many, chosen: Chosen) -> Iterable[st
     if many.files_from is None:
         return paths
     if many.files_from == "-" and "-" in paths:
+        import click
+
         raise click.BadParameter("standard input is either a file or a list of files", param_hint="'--files-from'")
     return _with_list(paths, many.files_from, many.null, chosen)
 
@@ -74,7 +76,7 @@ def _with_list(paths: tuple[str, ...], file: str, null: bool, chosen: Chosen) ->
             complain(line)
     else:
         return
-    raise click.exceptions.Exit(EXIT_NO_VERDICT)
+    raise Ended(EXIT_NO_VERDICT)
 
 
 def listed(stream: IO[bytes], end: bytes) -> Iterator[str]:

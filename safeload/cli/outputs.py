@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, Any, TypeVar
 
-import click
 import msgspec
 
-from safeload.cli.common import EXIT_NO_VERDICT, complain, painter, terminal_width
+from safeload.cli.common import EXIT_NO_VERDICT, Ended, complain, painter, terminal_width
 from safeload.report import formats
 from safeload.report.layout import DEFAULT_WIDTH, MAX_WIDTH, MIN_WIDTH
 from safeload.report.writer import End, Needs, Row, Run, Screen, Writer
@@ -32,6 +31,8 @@ class Output(msgspec.Struct, frozen=True):
 
 def format_option(command: _Command) -> _Command:
     """`--format / -f`, as often as there are reports."""
+    import click
+
     text = f"{', '.join(formats.FORMATS)}. With =FILE the report goes there; may be given more than once, for several reports of one scan."
     return click.option("--format", "-f", "formats", multiple=True, metavar="FORMAT[=FILE]", show_default="text", help=text)(command)
 
@@ -42,19 +43,25 @@ def outputs_of(given: tuple[str, ...], output: str | None) -> tuple[Output, ...]
     for each in given or ("text",):
         name, _, path = each.partition("=")
         if name not in formats.FORMATS:
-            raise click.BadParameter(f"{name!r} is none of {', '.join(formats.FORMATS)}", param_hint="'--format' / '-f'")
+            raise _wrong(f"{name!r} is none of {', '.join(formats.FORMATS)}", param_hint="'--format' / '-f'")
         if not path and "=" in each:
-            raise click.BadParameter(f"{each!r} names no file", param_hint="'--format' / '-f'")
+            raise _wrong(f"{each!r} names no file", param_hint="'--format' / '-f'")
         place = path or output
         found.append(Output(name, None if place in (None, "-") else place))
     if output is not None and all("=" in each for each in given) and given:
-        raise click.BadParameter("every report has a file of its own", param_hint="'--output' / '-o'")
+        raise _wrong("every report has a file of its own", param_hint="'--output' / '-o'")
     places = [each.path and os.path.abspath(each.path) for each in found]
     twice = next((each for each, place in zip(found, places, strict=True) if places.count(place) > 1), None)
     if twice is not None:
         where = "standard output" if twice.path is None else twice.path
-        raise click.BadParameter(f"two reports cannot both go to {where}; say FORMAT=FILE", param_hint="'--format' / '-f'")
+        raise _wrong(f"two reports cannot both go to {where}; say FORMAT=FILE", param_hint="'--format' / '-f'")
     return tuple(found)
+
+
+def _wrong(message: str, *, param_hint: str) -> Exception:
+    import click  # only what the command line says can be wrong with it
+
+    return click.BadParameter(message, param_hint=param_hint)
 
 
 def needs_of(outputs: tuple[Output, ...], run: Run, opinion: bool | None = None) -> Needs:
@@ -124,7 +131,7 @@ def reports(outputs: tuple[Output, ...], run: Run) -> Iterator[Reports]:
                 continue
             made.add(output, stream, formats.writer(output.format, stream, run, _screen(stream)))
         if made.failed:
-            raise click.exceptions.Exit(EXIT_NO_VERDICT)
+            raise Ended(EXIT_NO_VERDICT)
         yield made
 
 

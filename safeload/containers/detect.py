@@ -3,6 +3,8 @@
 The file's name decides nothing. torch looks at the first four bytes, `zipfile.is_zipfile` at the last ones, and scanners at either, so a file that
 starts as one thing and ends as a zip means two things to two readers: ambiguous, SL120. Refused too: what is recognised and not read (SL002), what is
 no checkpoint (SL003), zips cut short (SL004), and what nothing recognises (SL001).
+
+Readers of single formats are imported when a file of theirs is met.
 """
 
 from __future__ import annotations
@@ -10,13 +12,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from safeload.budget import Budget, exceeded
-from safeload.containers import gguf, npy, safetensors, sevenzip
 from safeload.containers.base import Container, Member
-from safeload.containers.compressed import codec_of, inflate
-from safeload.containers.named import recognise
-from safeload.containers.shard_index import is_keras_config, read_index
-from safeload.containers.sniff import HEAD_BYTES, Sniffed, is_legacy, is_msgpack, is_safetensors, is_tar, sniff
-from safeload.containers.tar import read_tar
+from safeload.containers.sniff import GGUF_MAGIC, HEAD_BYTES, NPY_MAGIC, SEVENZIP_MAGIC, Sniffed, is_legacy, is_msgpack, is_safetensors, is_tar, sniff
 from safeload.containers.torch_zip import read_torch_zip
 from safeload.containers.zip_end import LOCAL_SIGNATURE, ends_as_zip
 from safeload.containers.zip_names import shown
@@ -77,8 +74,12 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
         raise ContainerError(f"the file starts as {start} and ends as a zip archive; readers disagree about which it is", rule="SL120", offset=0)
     # 4
     if is_safetensors(head, source.size):
+        from safeload.containers import safetensors
+
         return safetensors.read_safetensors(source, limits)
     # 5
+    from safeload.containers.compressed import codec_of, inflate
+
     codec = codec_of(head)
     if codec is not None:
         if wrapped >= limits.container_depth:
@@ -91,22 +92,28 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
             raise
         return replace(container, wrappers=(*container.wrappers, codec.name))
     # 6
-    if head.startswith(npy.MAGIC):
+    if head.startswith(NPY_MAGIC):
+        from safeload.containers import npy
+
         return npy.read_npy(source)
-    if head.startswith(gguf.MAGIC):
+    if head.startswith(GGUF_MAGIC):
+        from safeload.containers import gguf
+
         return gguf.read_gguf(source, limits, budget or Budget(limits))
-    if head.startswith(sevenzip.MAGIC):
+    if head.startswith(SEVENZIP_MAGIC):
+        from safeload.containers import sevenzip
+
         return sevenzip.read_sevenzip(source, limits, budget or Budget(limits))
     if is_tar(head):
+        from safeload.containers.tar import read_tar
+
         return read_tar(source, limits, budget)
     if head.startswith(HDF5_MAGIC):
         return _single("hdf5", source)
     if found is not None:
-        index = read_index(source) if found.is_json else None
-        if index is not None:
-            return index
-        if found.is_json and is_keras_config(source):
-            return _single("keras", source, accounted=source.size)
+        named = _named_by_json(source) if found.is_json else None
+        if named is not None:
+            return named
         raise UnsupportedFormat(_sentence(found), rule=found.rule)
     # 7
     if is_legacy(head):  # its pickles say where its members are, so a stage above the machine takes it apart
@@ -117,7 +124,7 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
     if head[0] == PROTO and len(head) > 1 and head[1] > NEWEST_PROTOCOL:
         raise UnsupportedFormat(f"this looks like a pickle of protocol {head[1]}; the newest known is {NEWEST_PROTOCOL}", rule="SL002", offset=1)
     # a name that is looked up on an empty stack is refused as one (SL208), unless these are the first bytes of a .npy file that was cut
-    if head[0] not in FIRST_OPCODES and head[0] != PROTO and not (head[0] == STACK_GLOBAL and head[1:2] != npy.MAGIC[1:2]):
+    if head[0] not in FIRST_OPCODES and head[0] != PROTO and not (head[0] == STACK_GLOBAL and head[1:2] != NPY_MAGIC[1:2]):
         return _something_else(source, head)
     member = Member(name="", offset=0, size=source.size, stored_size=source.size, role="pickle")
     return Container(format="pickle", source=source, members={"": member}, pickles=("",), accounted=source.size)
@@ -129,8 +136,18 @@ def _single(format_: str, source: ByteSource, *, accounted: int = 0) -> Containe
     return Container(format=format_, source=source, members={"": member}, accounted=accounted)
 
 
+def _named_by_json(source: ByteSource) -> Container | None:
+    """The index of a sharded checkpoint, or the configuration of a Keras model."""
+    from safeload.containers.shard_index import is_keras_config, read_index
+
+    index = read_index(source)
+    return _single("keras", source, accounted=source.size) if index is None and is_keras_config(source) else index
+
+
 def _something_else(source: ByteSource, head: bytes) -> Container:
     """What has no signature at its start: an HDF5 file behind the bytes of somebody else, or a file that its structure gives a name."""
+    from safeload.containers.named import recognise
+
     position = HDF5_FIRST_BYTES
     while position + len(HDF5_MAGIC) <= source.size:
         if source.read(position, len(HDF5_MAGIC)) == HDF5_MAGIC:

@@ -19,13 +19,14 @@ import msgspec
 from safeload.budget import Budget, exceeded
 from safeload.containers.base import Container, Member
 from safeload.containers.gguf_types import ARRAY, BOOL, STRING, TENSOR_TYPES, UINT32, VALUE_BYTES
+from safeload.containers.sniff import GGUF_MAGIC
 from safeload.containers.zip_names import shown
 from safeload.errors import CheckpointError, ContainerError, UnsupportedFormat
 from safeload.limits import KIB, MIB, Limits
 from safeload.source import ByteSource
 
 FORMAT = "gguf"
-MAGIC = b"GGUF"
+MAGIC = GGUF_MAGIC
 VERSIONS = (2, 3)  # 1, of August 2023, had lengths of 32 bits
 ALIGNMENT_KEY = "general.alignment"
 DEFAULT_ALIGNMENT = 32  # GGUF_DEFAULT_ALIGNMENT, gguf.h

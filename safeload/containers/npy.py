@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 
 from safeload.containers.base import Container, Member
+from safeload.containers.sniff import NPY_MAGIC
 from safeload.containers.zip_names import shown
 from safeload.errors import ContainerError
 from safeload.source import ByteSource
 
-MAGIC = b"\x93NUMPY"
+MAGIC = NPY_MAGIC
 FORMAT = "npy"
 MAX_HEADER_BYTES = 1 << 20  # numpy refuses 10,000 for files it does not trust (lib/format.py); a structured dtype of 10,000 fields takes 400,000
 MAX_DEPTH = 64  # tuples and lists in each other; each level of a structured dtype takes two

@@ -16,6 +16,7 @@ from typing import Any, cast
 from safeload.budget import Budget, exceeded
 from safeload.containers.base import Container, Member
 from safeload.containers.inflate import RATIO_FLOOR_BYTES
+from safeload.containers.sniff import SEVENZIP_MAGIC
 from safeload.containers.zip_names import check_distinct, check_paths, decode_name, shown
 from safeload.errors import CheckpointError, ContainerError, UnsupportedFormat
 from safeload.findings import Finding
@@ -23,7 +24,7 @@ from safeload.limits import Limits
 from safeload.source import ByteSource
 
 FORMAT = "7z"
-MAGIC = b"7z\xbc\xaf\x27\x1c"
+MAGIC = SEVENZIP_MAGIC
 SIGNATURE_BYTES = 32  # the signature, the version, and where the header is (7zFormat.txt, SignatureHeader)
 LZMA, LZMA2, AES = b"\x03\x01\x01", b"\x21", b"\x06\xf1\x07\x01"
 METHODS: dict[bytes, str] = {

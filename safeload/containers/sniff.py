@@ -16,6 +16,9 @@ HEAD_BYTES = 1 << 12  # what the tests look at; a tar header has 512
 SAFETENSORS_HEADER_BYTES = 100_000_000  # longest header, safetensors/src/tensor.rs
 TAR_BLOCK_BYTES = 512
 TAR_CHECKSUM = slice(148, 156)  # POSIX ustar; filled with blanks while summing
+NPY_MAGIC = b"\x93NUMPY"
+GGUF_MAGIC = b"GGUF"
+SEVENZIP_MAGIC = b"7z\xbc\xaf\x27\x1c"
 LFS_PREFIX = b"version https://git-lfs"
 
 

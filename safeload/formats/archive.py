@@ -7,10 +7,7 @@ Refuses bytes behind the pickle's STOP (SL207) and members that cannot be judged
 from __future__ import annotations
 
 from safeload.containers.base import STORED, Container, Member
-from safeload.containers.compressed import codec_of
-from safeload.containers.named import recognise
-from safeload.containers.npy import MAGIC
-from safeload.containers.sniff import HEAD_BYTES, is_legacy, is_msgpack, is_safetensors, is_tar, sniff
+from safeload.containers.sniff import HEAD_BYTES, NPY_MAGIC, is_legacy, is_msgpack, is_safetensors, is_tar, sniff
 from safeload.containers.zip_end import LOCAL_SIGNATURE
 from safeload.errors import StreamError
 from safeload.formats.judging import Judging
@@ -40,6 +37,8 @@ def source_of(judging: Judging, member: Member) -> ByteSource:
 
 def is_file(source: ByteSource) -> bool:
     """Is this a file of a format with a name, whether or not it is read, and no bare pickle?"""
+    from safeload.containers.compressed import codec_of
+
     head = source.read(0, min(source.size, HEAD_BYTES))
     if is_archive(source) or is_safetensors(head, source.size) or codec_of(head) is not None or is_msgpack(head):
         return True
@@ -50,7 +49,7 @@ def is_file(source: ByteSource) -> bool:
 def is_archive(source: ByteSource) -> bool:
     """The same for the formats that no number begins like, but once in four billion."""
     head = source.read(0, min(source.size, HEAD_BYTES))
-    return head.startswith((LOCAL_SIGNATURE, MAGIC)) or is_legacy(head) or is_tar(head)
+    return head.startswith((LOCAL_SIGNATURE, NPY_MAGIC)) or is_legacy(head) or is_tar(head)
 
 
 def look_into(judging: Judging, member: Member) -> bool:
@@ -121,6 +120,8 @@ def text_or_unknown(judging: Judging, member: Member) -> None:
     try:
         judging.member_bytes(member).decode("utf-8")
     except UnicodeDecodeError:
+        from safeload.containers.named import recognise
+
         found = recognise(source_of(judging, member))
         what = f"a member of {member.size:,} bytes that safeload cannot judge" if found is None else f"{found.what} of {member.size:,} bytes, {found.reason}"
         judging.find("SL122", what, member=member.name)

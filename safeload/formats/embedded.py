@@ -18,7 +18,6 @@ from safeload.budget import Copies
 from safeload.containers.base import Container, Member
 from safeload.containers.sniff import HEAD_BYTES, is_legacy
 from safeload.errors import CheckpointError
-from safeload.formats.legacy import LATER_WINDOW_BYTES, Window, read_sequential
 from safeload.machine.nodes import Call, Global, ObjectGraph, PersistentId
 from safeload.policy.aliases import canonical
 from safeload.policy.literals import BadArguments, latin1_bytes
@@ -92,6 +91,8 @@ def _storage(judging: Judging, data: bytes, name: str) -> tuple[StorageId, Membe
 
     1. The save, by the reader of such files. 2. The policy. 3. It is one storage and nothing else.
     """
+    from safeload.formats.legacy import LATER_WINDOW_BYTES, Window, read_sequential  # few streams hold such bytes
+
     # 1
     options = judging.options
     source = ByteSource(name=name, size=len(data), buffer=data)

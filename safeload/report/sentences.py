@@ -5,11 +5,15 @@ A sentence stands alone: it names the rule, says what is wrong, and where.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from safeload.escape import escape
 from safeload.findings import BY_CODE, Finding, Report
-from safeload.machine.listing import Line
 from safeload.report.layout import plural
 from safeload.report.writer import End, Run
+
+if TYPE_CHECKING:
+    from safeload.machine.listing import Line
 
 MAX_MESSAGE = 1_000  # characters of one message; findings are short, and what they quote from the file is cut where they are made
 MAX_PATH = 4_096  # characters of a path: Linux has no longer ones

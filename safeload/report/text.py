@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Callable
-from shlex import quote
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from safeload.escape import escape
 from safeload.findings import BY_CODE, Finding, Report
-from safeload.machine.listing import Line
 from safeload.policy.aliases import canonical_name
 from safeload.policy.named import load_policy
 from safeload.policy.shipped import SHIPPED, shipped_path
 from safeload.report import sentences
 from safeload.report.layout import DEFAULT_WIDTH, columns, cut, cut_middle, plural, wrap
-from safeload.report.snippets import Snippets
-from safeload.report.stanza import SUGGESTED_FILE, denied, helping_policy, left_out, scan_command, stanza, unlisted
+
+if TYPE_CHECKING:  # an accepted file has neither
+    from safeload.machine.listing import Line
+    from safeload.report.snippets import Snippets
 
 FULL_FINDINGS = 3  # findings shown with their listing, without --all
 TABLE_ROWS = 60  # names in one table, without --all
@@ -228,6 +229,8 @@ def _notes(report: Report, style: Style) -> list[str]:
 
 def _names(report: Report, shown: set[str | None], style: Style) -> list[str]:
     """All names that stand against the file, in two tables: those that an entry denies, those without one. A few that are `shown` in full need none."""
+    from safeload.report.stanza import denied, unlisted
+
     out: list[str] = []
     for uses, title in (
         (denied(report), f"denied by policy {report.policy} for good"),
@@ -252,6 +255,8 @@ def _names(report: Report, shown: set[str | None], style: Style) -> list[str]:
 
 def _advice(report: Report, style: Style) -> list[str]:
     """The shipped policy that would do, the stanza and how to use it, or why there is none."""
+    from safeload.report.stanza import SUGGESTED_FILE, helping_policy, left_out, scan_command, stanza, unlisted
+
     toml = stanza(report)
     path, other = _argument(report.path, "FILE"), helping_policy(report)
     out: list[str] = []
@@ -320,5 +325,7 @@ def _path(text: str) -> str:
 
 def _argument(text: str | None, placeholder: str) -> str:
     """A path or member as one word of a command line; a placeholder where its escaped form is not its name."""
+    from shlex import quote
+
     shown = _path(text or "")
     return quote(shown) if shown and shown == text and shown[0] not in "-<" else placeholder

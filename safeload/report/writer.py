@@ -11,16 +11,18 @@ say at the top, waits in a spool (`spool`), which goes to disk when it is long.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 import msgspec
 
 from safeload.findings import Report, Verdict
-from safeload.machine.listing import Line
 from safeload.policy.model import Policy
-from safeload.report.extents import ByteMap
 from safeload.report.layout import DEFAULT_WIDTH
-from safeload.report.snippets import Place
+
+if TYPE_CHECKING:  # a row that has none of them does without
+    from safeload.machine.listing import Line
+    from safeload.report.extents import ByteMap
+    from safeload.report.snippets import Place
 
 VERDICTS: tuple[Verdict, ...] = ("accepted", "rejected", "inconclusive")
 SPOOL_BYTES = 8 << 20  # of a spool, before it goes to disk

@@ -13,7 +13,7 @@ from safeload.limits import Limits
 from safeload.policy.model import Policy
 from safeload.report.writer import Row
 from safeload.source import FileLike
-from safeload.sweep.one import Item, Job
+from safeload.sweep.one import Item, Job, rows_here
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -50,11 +50,11 @@ def rows_of(
     items: Iterable[Item], job: Job, *, jobs: int = 1, executor: Executor | None = None, batch: int | None = None
 ) -> Iterator[tuple[Item, Row]]:
     """The rows of many items, where they are to be read: `scan_many` for those who have items already."""
-    from safeload.sweep import rows
-
     if executor is None and jobs == 1:
-        yield from rows.rows_here(items, job)
+        yield from rows_here(items, job)
         return
+    from safeload.sweep import rows  # pools are for those who ask for them: they import half a megabyte
+
     if executor is None:
         pool = rows.process_pool(job, jobs, batch or rows.OWN_BATCH)
     else:

@@ -7,7 +7,7 @@ calls, and nothing is kept: a task that is run twice gives the same row twice.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -72,6 +72,12 @@ def scan_item(item: Item, job: Job) -> Row:
 def scan_batch(items: Sequence[Item], job: Job) -> list[Row]:
     """Several files in one task, since a task costs more than a small file."""
     return [scan_item(item, job) for item in items]
+
+
+def rows_here(items: Iterable[Item], job: Job) -> Iterator[tuple[Item, Row]]:
+    """One after the other, in this process."""
+    for item in items:
+        yield item, scan_item(item, job)
 
 
 def unread(path: str, reason: str, policy: Policy) -> Row:

@@ -19,7 +19,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, wait
 import msgspec
 
 from safeload.report.writer import Row
-from safeload.sweep.one import Item, Job, scan_batch, scan_item, unread
+from safeload.sweep.one import Item, Job, rows_here, scan_batch, unread
 
 WINDOW = 3  # batches under way for each worker: one is worked on, one waits, one is late
 GROWTH = 2  # batches for each worker until the next ones are a file longer
@@ -73,12 +73,6 @@ def _failed(error: BaseException) -> Future[list[Row]]:
 class _Waiting(msgspec.Struct):
     items: list[Item]
     future: Future[list[Row]] | None  # None: to be read in this process
-
-
-def rows_here(items: Iterable[Item], job: Job) -> Iterator[tuple[Item, Row]]:
-    """One after the other, in this process."""
-    for item in items:
-        yield item, scan_item(item, job)
 
 
 def rows_over(items: Iterable[Item], job: Job, pool: Pool) -> Iterator[tuple[Item, Row]]:

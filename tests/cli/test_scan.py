@@ -221,7 +221,7 @@ def test_a_bug_of_ours_is_one_line_and_no_verdict(here: Path, monkeypatch: pytes
     assert outcome.err.startswith(f"safeload: plain.pt: the file cannot be read: {text}")
     assert outcome.err.count("\n") == 1
     assert run("scan", "plain.pt", "plain.pt", "-f", "json").out.count("please report it") == 2  # each file stands alone
-    monkeypatch.setattr("safeload.cli.scan.judged", broken)
+    monkeypatch.setattr("safeload.cli.scanning.judged", broken)
     outcome = run("scan", "plain.pt")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert outcome.err.startswith(f"safeload: {text}")

@@ -1,0 +1,81 @@
+"""What a scan imports, as lists and not as a time: a module that is not on them is a decision, and milliseconds of every gate and hook.
+
+`python -m tests.test_start` prints the list of our own modules anew.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SCAN = """
+safeload safeload.api safeload.budget safeload.collector safeload.errors safeload.escape safeload.findings safeload.folder safeload.judge safeload.limits
+safeload.source safeload.terms safeload.values
+safeload.cli safeload.cli.common safeload.cli.config safeload.cli.many safeload.cli.outputs safeload.cli.rows safeload.cli.scanning safeload.cli.walk
+safeload.containers safeload.containers.base safeload.containers.detect safeload.containers.inflate safeload.containers.sniff
+safeload.containers.torch_archive safeload.containers.torch_records safeload.containers.torch_zip safeload.containers.zip_central
+safeload.containers.zip_directory safeload.containers.zip_end safeload.containers.zip_extra safeload.containers.zip_kinds safeload.containers.zip_local
+safeload.containers.zip_names safeload.containers.zip_sequence safeload.formats safeload.formats.archive safeload.formats.embedded safeload.formats.judging
+safeload.formats.readers safeload.machine safeload.machine.interpret safeload.machine.keys safeload.machine.nodes safeload.machine.text safeload.policy
+safeload.policy.aliases safeload.policy.compiled safeload.policy.contracts safeload.policy.danger safeload.policy.danger_table safeload.policy.keys
+safeload.policy.literals safeload.policy.model safeload.policy.named safeload.policy.shapes safeload.policy.shipped safeload.policy.today
+safeload.policy.vet safeload.policy.vetted safeload.report safeload.report.formats safeload.report.layout safeload.report.rows safeload.report.sentences
+safeload.report.text safeload.report.text_writer safeload.report.writer safeload.storage safeload.storage.arrays safeload.storage.dtypes
+safeload.storage.geometry safeload.storage.prove safeload.storage.prove_arrays safeload.storage.prove_tensors safeload.storage.prover
+safeload.storage.records safeload.storage.sparse safeload.sweep safeload.sweep.many safeload.sweep.one
+"""
+"""Of ours, for an accepted torch zip. Readers of other formats, what reads policy files, and what words a rejection are not on it."""
+
+NEVER = {
+    "ast", "asyncio", "click", "concurrent.futures", "ctypes", "dataclasses", "dis", "email", "gettext", "hashlib", "html", "http", "importlib.metadata",
+    "importlib.resources", "inspect", "json", "locale", "logging", "multiprocessing", "numpy", "pathlib", "pickle", "random", "shlex", "shutil", "socket",
+    "ssl", "subprocess", "tarfile", "tempfile", "threading", "tokenize", "tomllib", "traceback", "unicodedata", "urllib", "zipfile",
+}  # fmt: skip
+"""Of Python's, which a scan has no use for; each costs as much as several of ours."""
+
+
+def imported(arguments: list[str], where: Path) -> list[str]:
+    """What `-X importtime` names, in a folder without any configuration, less what msgspec has imported."""
+    program = f"from safeload.cli import main\nmain({arguments!r})"
+    found = [_names(["-c", "import msgspec"], where), _names(["-c", f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{program}"], where)]
+    return sorted(found[1] - found[0])
+
+
+def _names(words: list[str], where: Path) -> set[str]:
+    done = subprocess.run([sys.executable, "-X", "importtime", *words], capture_output=True, text=True, check=True, cwd=where, timeout=120)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:") and "imported package" not in line]
+    assert lines, "the interpreter says what it imports"
+    return {line.rsplit("|", 1)[1].strip() for line in lines}
+
+
+@pytest.fixture
+def scanned(tmp_path: Path) -> list[str]:
+    return imported(["scan", str(ROOT / "examples" / "tiny.pt")], tmp_path)
+
+
+def test_a_scan_imports_none_of_ours_beyond_the_list(scanned: list[str]) -> None:
+    ours = {name for name in scanned if name.partition(".")[0] == "safeload"}
+    assert ours - set(SCAN.split()) == set()
+    assert set(SCAN.split()) - ours == set(), "the list names what is imported, and no more"
+
+
+def test_a_scan_imports_nothing_heavy(scanned: list[str]) -> None:
+    assert [name for name in scanned if name in NEVER or any(name.startswith(f"{each}.") for each in NEVER)] == []
+    assert {top for name in scanned if (top := name.partition(".")[0]) not in sys.stdlib_module_names} == {"safeload"}
+
+
+@pytest.mark.parametrize("arguments", [["scan", "-f", "json", "FILE"], ["scan", "--all", "FILE"]])
+def test_options_cost_click_and_no_more_of_ours(tmp_path: Path, arguments: list[str]) -> None:
+    file = str(ROOT / "examples" / "tiny.pt")
+    found = imported([file if word == "FILE" else word for word in arguments], tmp_path)
+    assert "click" in found
+    extra = {name for name in found if name.partition(".")[0] == "safeload"} - set(SCAN.split())
+    assert extra <= {"safeload.cli.scan", "safeload.cli.words", "safeload.report.json_v1", "safeload.report.rule_facts"}
+
+
+if __name__ == "__main__":
+    print(*(name for name in imported(["scan", str(ROOT / "examples" / "tiny.pt")], ROOT.parent) if name.startswith("safeload")))

@@ -18,7 +18,7 @@ from pathlib import Path
 import safeload
 from safeload.api import read
 from safeload.budget import Budget
-from safeload.containers.base import Container
+from safeload.containers.base import NAMED_ALONE, Container
 from safeload.containers.detect import open_container
 from safeload.containers.inflate import read_member
 from safeload.containers.json_strict import BadJson
@@ -143,7 +143,7 @@ def check_machine(data: bytes) -> None:
     assert assemble(disassemble(data)) == data[: graph.end], "the listing does not assemble to the stream"
 
 
-UNREAD = ("torch.legacy", "hdf5", "msgpack")  # which only its pickles can take apart, and what is named alone
+UNREAD = NAMED_ALONE | {"torch.legacy"}  # which only its pickles can take apart
 
 
 def check_zip(data: bytes) -> None:

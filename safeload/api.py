@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from safeload.collector import Paused
 from safeload.errors import CheckpointError, PolicyRejected, error_class, several_objects
-from safeload.findings import Report
+from safeload.findings import Loader, Report
 from safeload.judge import Options, Reading, Verify, judge, unread_report
 from safeload.limits import Limits
 from safeload.policy.model import Policy
@@ -87,13 +87,15 @@ def scan(
     limits: Limits | Mapping[str, int] | None = None,
     verify: Verify = None,
     digest: bool = False,
+    loader: Loader = "safeload",
 ) -> Report:
     """Judge one file without building anything: no array is made and numpy is not imported.
 
     `verify="crc"` compares the CRC-32 of storages too, `digest=True` adds the file's sha256; both read every byte. See `judge` for the procedure.
+    `loader="any"` judges for every program that could load the file, and not for safeload alone: what it keeps as records, and code, are errors.
     Raises `OSError` for a path that cannot be opened and `PolicyFileError`; every file that opens gets a report.
     """
-    return read(f, policy=policy, encoding=encoding, limits=limits, verify=verify, digest=digest).report
+    return read(f, policy=policy, encoding=encoding, limits=limits, verify=verify, digest=digest, loader=loader).report
 
 
 def read(
@@ -104,10 +106,11 @@ def read(
     limits: Limits | Mapping[str, int] | None = None,
     verify: Verify = None,
     digest: bool = False,
+    loader: Loader = "safeload",
 ) -> Reading:
     """`scan`, with the interpreted streams beside the report: for listings and explanations."""
     resolved, budget_limits = policy_and_limits(policy, limits)
-    options = _options(encoding, "strict", verify=verify, digest=digest)
+    options = _options(encoding, "strict", verify=verify, digest=digest, loader=loader)
     try:
         source = open_source(f, budget_limits)
     except CheckpointError as error:

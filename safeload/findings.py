@@ -14,6 +14,7 @@ import msgspec
 
 Verdict = Literal["accepted", "rejected", "inconclusive"]
 Level = Literal["error", "warning", "note"]
+Loader = Literal["safeload", "any"]  # whom an accepted file is for
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -106,6 +107,9 @@ UNDERSTOOD = frozenset({"SL123", "SL124", "SL125", "SL126", "SL203", "SL204", "S
 GRADED = frozenset({"SL123", "SL124", "SL125", "SL126", "SL310"})
 """The rules whose level a policy's `[rules]` may set. Every other one carries a law and is always an error: what breaks it was not read or may not be built."""
 
+RUN_ELSEWHERE = frozenset({"SL124", "SL126", "SL310"})
+"""The rules about what safeload never runs and another loader would: errors where a file is judged for every loader, whatever `[rules]` says."""
+
 WAIVABLE = GRADED | {"SL115", "SL122", "SL322"}
 """The rules that a `[[waive]]` may take out of the verdict on one file: neither the reading nor the building of a file rests on what they found."""
 
@@ -189,6 +193,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str | None = None  # of the whole file, where it was asked for
     beside: tuple[tuple[str, str], ...] = ()  # (name, sha256) of the files beside it that were read with it, where it was asked for
     suppressed_findings: int = 0  # beyond limits.findings
+    loader: Loader = "safeload"  # whom it was judged for
 
     @property
     def errors(self) -> tuple[Finding, ...]:

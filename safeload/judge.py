@@ -151,6 +151,7 @@ def _report(judging: Judging) -> Report:
         sha256=_digest(judging),
         beside=_beside(judging),
         suppressed_findings=judging.suppressed + len(findings) - len(kept),
+        loader=judging.options.loader,
     )
 
 

@@ -6,7 +6,7 @@ Turns the findings of one file into those that decide and those that do not. A f
     1. A policy that has expired refuses every file.                       SL321
     2. A file has to come from where the policy says.                      SL323
     3. Records are findings where the policy grades them.                  SL310
-    4. Levels are those of `[rules]`.
+    4. Levels are those of `[rules]`; where the file is judged for every loader, what another one would run is an error.
     5. Waived findings stay in the report and decide nothing.
 """
 
@@ -16,7 +16,7 @@ import msgspec
 
 from safeload.errors import CheckpointError
 from safeload.escape import escape
-from safeload.findings import GRADED, WAIVABLE, Finding
+from safeload.findings import GRADED, RUN_ELSEWHERE, WAIVABLE, Finding
 from safeload.formats.judging import Judging
 from safeload.policy.model import Policy
 
@@ -38,10 +38,11 @@ def apply_terms(judging: Judging) -> None:
         judging.stopped(error)
         waivers = {}
     # 3
-    if policy.rules.get("SL310", "note") != "note":
+    elsewhere = judging.options.loader == "any"
+    if elsewhere or policy.rules.get("SL310", "note") != "note":
         _note_records(judging)
     # 4, 5
-    judging.findings[:] = [_graded(finding, policy, waivers) for finding in judging.findings]
+    judging.findings[:] = [_graded(finding, policy, waivers, elsewhere=elsewhere) for finding in judging.findings]
 
 
 def _expired(policy: Policy) -> str:
@@ -77,8 +78,10 @@ def _waivers(judging: Judging) -> dict[str, str]:
     return {waive.rule: f"{waive.owner} until {waive.expires}: {waive.reason}" for waive in entries if waive.sha256 == digest}
 
 
-def _graded(finding: Finding, policy: Policy, waivers: dict[str, str]) -> Finding:
+def _graded(finding: Finding, policy: Policy, waivers: dict[str, str], *, elsewhere: bool) -> Finding:
     level = policy.rules.get(finding.rule, finding.level) if finding.rule in GRADED else finding.level
+    if elsewhere and finding.rule in RUN_ELSEWHERE:
+        level = "error"
     waived = waivers.get(finding.rule) if finding.rule in WAIVABLE and level == "error" else None
     if waived is not None:
         return msgspec.structs.replace(finding, level="note", waived=waived, message=f"{finding.message}; waived by {escape(waived)}")

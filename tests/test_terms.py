@@ -18,6 +18,7 @@ from safeload.policy.resolve import policy_from_dict
 from tests.cli.inputs import BROKEN, EVIL, OURS, PLAIN, calling, state_dict, torch_zip
 from tests.containers.zipbuild import Part, build
 from tests.formats.test_archives import exported
+from tests.formats.test_plain import zipped
 from tests.formats.test_shards import folder_of
 from tests.policy.test_resolve import allow, document, opaque
 
@@ -264,3 +265,40 @@ def test_a_file_that_cannot_be_read_again_for_its_digest_is_inconclusive(monkeyp
         report = safeload.scan(odd_member(), policy=policy.on(DAY))
         assert report.verdict == "inconclusive"
         assert "SL005" in {finding.rule for finding in report.errors}
+
+
+# ---- for every loader, and not for safeload alone ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"), [("records", "SL310"), ("code", "SL124"), ("template", "SL126")], ids=["records", "code", "template"]
+)
+def test_what_another_loader_would_run_is_an_error_where_it_counts(kind: str, rule: str) -> None:
+    from fuzz.ggufs import two
+
+    data = {"records": OURS, "code": zipped({"a.pkl": b"\x80\x02}.", "handler.py": b"import os"}), "template": two()}[kind]
+    ours, theirs = safeload.scan(data, policy="inspect"), safeload.scan(data, policy="inspect", loader="any")
+    assert (ours.verdict, ours.loader) == ("accepted", "safeload")
+    assert (theirs.verdict, theirs.loader) == ("rejected", "any")
+    assert {each.rule for each in theirs.errors} == {rule}
+    assert all(each.level == "note" for each in ours.findings)
+
+
+def test_what_is_data_under_every_loader_stays_accepted() -> None:
+    for data in (PLAIN, state_dict()):
+        assert safeload.scan(data, loader="any").verdict == "accepted"
+
+
+def test_rules_do_not_lower_what_counts_for_every_loader() -> None:
+    policy = made(extends=["inspect"], rules={"SL310": "note"}, mode="enforce")
+    assert safeload.scan(OURS, policy=policy, loader="any").verdict == "rejected"
+    assert safeload.scan(OURS, policy=policy).verdict == "accepted"
+
+
+def test_no_policy_of_records_is_offered_for_every_loader() -> None:
+    from safeload.report.stanza import helping_policy, left_out, stanza
+
+    report = safeload.scan(OURS, loader="any")
+    assert report.verdict == "rejected" and stanza(report) == [] and helping_policy(report) is None
+    assert "under --loader any" in (left_out(report) or "")
+    assert stanza(safeload.scan(OURS)) and helping_policy(safeload.scan(OURS)) == "inspect"

@@ -8,6 +8,7 @@ from safeload.cli.common import encoding_option, policy_option, project_policy
 from safeload.cli.many import Many, many_options
 from safeload.cli.outputs import format_option
 from safeload.cli.scanning import Asked, run_scan
+from safeload.findings import Loader
 from safeload.judge import Verify
 
 
@@ -19,6 +20,7 @@ from safeload.judge import Verify
 @click.option("--all", "show_all", is_flag=True, help="Show every finding in full, and every name.")
 @click.option("--exclude", metavar="GLOB", multiple=True, help="Skip such files of a folder; may be given more than once.")
 @click.option("--verify", type=click.Choice(["crc"]), help="Compare the CRC-32 of the storages too, which reads every byte.")
+@click.option("--loader", type=click.Choice(["safeload", "any"]), default="safeload", help="any: whatever another loader would import or run is an error.")
 @click.option("--digest/--no-digest", default=None, help="The sha256 of every file; on for json, html, sarif, cyclonedx, csv.")
 @click.option("--locked", metavar="FILE", help="Fail on any difference from this lock file (safeload lock); without PATH, of all that it locks.")
 @many_options
@@ -33,6 +35,7 @@ def scan(
     show_all: bool,
     exclude: tuple[str, ...],
     verify: Verify,
+    loader: Loader,
     digest: bool | None,
     locked: str | None,
     second_opinion: bool | None,
@@ -55,6 +58,7 @@ def scan(
         show_all=show_all,
         exclude=exclude,
         verify=verify,
+        loader=loader,
         digest=digest,
         locked=locked,
         second_opinion=second_opinion,

@@ -29,7 +29,7 @@ from safeload.cli.many import Many, all_paths, judged
 from safeload.cli.outputs import Output, needs_of, outputs_of, reports
 from safeload.cli.walk import Target, Walked, globbed, targets
 from safeload.errors import PolicyFileError
-from safeload.findings import Report, Verdict
+from safeload.findings import Loader, Report, Verdict
 from safeload.judge import Verify
 from safeload.policy.model import Policy
 from safeload.report.writer import VERDICTS, Difference, End, Needs, Run
@@ -50,6 +50,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     show_all: bool = False
     exclude: tuple[str, ...] = ()
     verify: Verify = None
+    loader: Loader = "safeload"
     digest: bool | None = None
     locked: str | None = None
     second_opinion: bool | None = None
@@ -80,6 +81,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     verify: Verify
     digest: bool
     show_all: bool
+    loader: Loader = "safeload"
     comparing: Comparing | None = None
     outputs: tuple[Output, ...] = ()
 
@@ -105,11 +107,18 @@ def run_scan(asked: Asked, choose: Callable[[tuple[str, ...]], Chosen]) -> int:
         paths, exclude = _locked_paths(comparing, paths), exclude or comparing.lock.exclude
     chosen = choose(paths)
     several = asked.many.files_from is not None or _several(paths)
-    run = Run(policy=chosen.policy, chosen_by=chosen.by, several=several, show_all=asked.show_all, comparing=asked.locked)
+    run = Run(policy=chosen.policy, chosen_by=chosen.by, several=several, show_all=asked.show_all, loader=asked.loader, comparing=asked.locked)
     needs = needs_of(wanted, run, asked.second_opinion)
     digest = comparing is not None or (needs.digest if asked.digest is None else asked.digest)
     plan = Plan(
-        chosen=chosen, encoding=asked.encoding, verify=asked.verify, digest=digest, show_all=asked.show_all, comparing=comparing, outputs=wanted
+        chosen=chosen,
+        encoding=asked.encoding,
+        verify=asked.verify,
+        digest=digest,
+        show_all=asked.show_all,
+        loader=asked.loader,
+        comparing=comparing,
+        outputs=wanted,
     )
     return _write(paths, exclude, plan, run, needs, asked.many, exit_zero=asked.exit_zero)
 
@@ -119,7 +128,7 @@ def _write(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, run: Ru
     from safeload.cli.rows import row_for
 
     walked = Walked()
-    job = Job(policy=plan.policy, encoding=plan.encoding, verify=plan.verify, digest=plan.digest, needs=needs, row=row_for)
+    job = Job(policy=plan.policy, encoding=plan.encoding, verify=plan.verify, digest=plan.digest, loader=plan.loader, needs=needs, row=row_for)
     codes: set[int] = set()
     counts: dict[Verdict, int] = dict.fromkeys(VERDICTS, 0)
     with reports(plan.outputs, run) as out:

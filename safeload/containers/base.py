@@ -10,6 +10,7 @@ from safeload.findings import Finding
 from safeload.source import ByteSource
 
 Role = Literal["pickle", "storage", "record", "directory", "file", "code", "unknown"]  # a file has members of its own, read one stage later
+NAMED_ALONE = frozenset({"hdf5", "msgpack"})  # formats of files that are looked into and not taken apart: no byte of them is accounted for
 STORED = 0
 DEFLATED = 8
 

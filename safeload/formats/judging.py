@@ -18,7 +18,7 @@ from safeload.budget import Budget, exceeded
 from safeload.containers.base import STORED, Container, Member
 from safeload.containers.inflate import read_member
 from safeload.errors import CheckpointError, without_frames
-from safeload.findings import Finding, GlobalUse, Level, MemberInfo
+from safeload.findings import Finding, GlobalUse, Level, Loader, MemberInfo
 from safeload.formats.embedded import with_storages
 from safeload.limits import Limits
 from safeload.machine.interpret import interpret
@@ -43,6 +43,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     extra_opaque: frozenset[str] = frozenset()  # names that the caller constructs himself
     first_only: bool = False  # stop behind the first object of a sequence: a file object is read from one save to the next
     digest: bool = False  # sha256 of the whole file
+    loader: Loader = "safeload"  # "any": judge for every program that could load the file, not for safeload alone
 
 
 class Judging:

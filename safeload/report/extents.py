@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from safeload.containers.base import Claims, Container, Member
+from safeload.containers.base import NAMED_ALONE, Claims, Container, Member
 from safeload.judge import Reading
 
 Owner = Literal["pickle", "storage", "record", "directory", "file", "code", "unknown", "structure", "gap", "overlap", "unread"]
@@ -42,7 +42,7 @@ class ByteMap(msgspec.Struct, frozen=True, kw_only=True):
 def map_of(reading: Reading) -> ByteMap:
     """The map of one file."""
     container, report = reading.container, reading.report
-    if container is None:
+    if container is None or container.format in NAMED_ALONE:
         partial = reading.error.partial if reading.error is not None else None
         if isinstance(partial, Claims):
             claimed = tuple(_claimed(partial, report.bytes_total))[:MAX_EXTENTS]

@@ -85,6 +85,7 @@ def result(report: Report) -> dict[str, Any]:
         "format": report.format,
         "verdict": report.verdict,
         "has_opaque": report.has_opaque,
+        "loader": report.loader,
         "findings": [_finding(finding) for finding in report.findings],
         "suppressed_findings": report.suppressed_findings,
         "globals": [_global(use) for use in report.globals],

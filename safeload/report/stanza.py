@@ -40,7 +40,7 @@ def other_errors(report: Report) -> tuple[Finding, ...]:
 def stanza(report: Report) -> list[str]:
     """The lines of the TOML, empty where no stanza would change the verdict. The longest line is a name."""
     uses = unlisted(report)
-    if not uses or denied(report) or other_errors(report) or report.suppressed_findings:
+    if report.loader == "any" or not uses or denied(report) or other_errors(report) or report.suppressed_findings:
         return []
     groups = _by_capability(uses)
     if groups is None:
@@ -81,7 +81,10 @@ def helping_policy(report: Report) -> str | None:
     for name in SHIPPED:
         policy = load_policy(name)
         covered = policy.formats == ("*",) or report.format.partition("+")[0] in policy.formats
-        if name != report.policy and policy.mode == "enforce" and covered and all(policy.decide(each).kind != "denied" for each in names):
+        kinds = {policy.decide(each).kind for each in names}
+        if report.loader == "any" and "opaque" in kinds:
+            continue
+        if name != report.policy and policy.mode == "enforce" and covered and "denied" not in kinds:
             return name
     return None
 
@@ -92,6 +95,8 @@ def left_out(report: Report) -> str | None:
     forbidden, others = denied(report), other_errors(report)
     if not uses:
         return None
+    if report.loader == "any" and not forbidden:
+        return "An entry for these would keep them as records, and under --loader any a record is an error: another loader would import the names."
     if forbidden:
         return "An entry for these would not make the file accepted: the denied names stand, whatever a policy that extends this one says."
     if others or report.suppressed_findings:

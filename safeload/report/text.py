@@ -23,6 +23,7 @@ from safeload.report.layout import DEFAULT_WIDTH, columns, cut, cut_middle, plur
 if TYPE_CHECKING:  # an accepted file has neither
     from safeload.machine.listing import Line
     from safeload.report.snippets import Snippets
+    from safeload.report.writer import Run
 
 FULL_FINDINGS = 3  # findings shown with their listing, without --all
 TABLE_ROWS = 60  # names in one table, without --all
@@ -297,13 +298,15 @@ def verdict_lines(report: Report, style: Style) -> list[str]:
     return lines
 
 
-def head_lines(report: Report, chosen_by: str | None, mode: str, width: int) -> list[str]:
+def head_lines(report: Report, run: Run, width: int) -> list[str]:
     """The first line of a report: the policy, its file, its digest, and what chose it where that was not the caller."""
     shipped = report.policy_file is None or (report.policy in SHIPPED and os.path.realpath(report.policy_file) == os.path.realpath(shipped_path(report.policy)))
     parts = [policy_text(report), "shipped with safeload" if shipped else _path(_near(report.policy_file or ""))]
-    if chosen_by is not None:
-        parts.append(f"chosen by {_path(_near(chosen_by))}")
-    if mode == "audit":
+    if run.chosen_by is not None:
+        parts.append(f"chosen by {_path(_near(run.chosen_by))}")
+    if run.loader == "any":
+        parts.append("judged for any loader")
+    if run.policy.mode == "audit":
         parts.append("mode audit: the exit code is 0 whatever the verdict")
     return wrap(", ".join(parts), width, rest="    ")
 

@@ -39,7 +39,7 @@ class TextWriter:
         block = report.verdict != "accepted" or bool(report.findings)
         if not self._headed:
             self._headed = True
-            self._stream.write("\n".join(head_lines(report, self._run.chosen_by, self._run.policy.mode, self._width)) + "\n")
+            self._stream.write("\n".join(head_lines(report, self._run, self._width)) + "\n")
             self._stream.write("\n" if not several and block else "")
         self._stream.write(("\n" if several and (block or self._after_block) else "") + render(report, row.snippets(), self._style))
         self._after_block = block

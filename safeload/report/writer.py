@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 import msgspec
 
-from safeload.findings import Report, Verdict
+from safeload.findings import Loader, Report, Verdict
 from safeload.policy.model import Policy
 from safeload.report.layout import DEFAULT_WIDTH
 
@@ -68,6 +68,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     chosen_by: str | None = None  # what chose the policy, where that was not the caller
     several: bool = False  # more than one file, or a folder
     show_all: bool = False
+    loader: Loader = "safeload"  # whom the files are judged for
     comparing: str | None = None  # the lock file that the run is compared with
 
 

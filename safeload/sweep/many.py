@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from safeload.api import policy_and_limits
-from safeload.findings import Report
+from safeload.findings import Loader, Report
 from safeload.judge import Verify
 from safeload.limits import Limits
 from safeload.policy.model import Policy
@@ -29,6 +29,7 @@ def scan_many(
     limits: Limits | Mapping[str, int] | None = None,
     verify: Verify = None,
     digest: bool = False,
+    loader: Loader = "safeload",
     jobs: int = 1,
     executor: Executor | None = None,
     batch: int | None = None,
@@ -42,7 +43,7 @@ def scan_many(
     if jobs < 1 or (batch is not None and batch < 1):
         raise ValueError("jobs and batch are whole numbers from 1")
     resolved, budget_limits = policy_and_limits(policy, limits)
-    job = Job(policy=resolved, encoding=encoding, limits=budget_limits, verify=verify, digest=digest)
+    job = Job(policy=resolved, encoding=encoding, limits=budget_limits, verify=verify, digest=digest, loader=loader)
     return (row.report for _, row in rows_of(map(item_of, sources), job, jobs=jobs, executor=executor, batch=batch))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from safeload import api
-from safeload.findings import Finding
+from safeload.findings import Finding, Loader
 from safeload.judge import Reading, Verify, unread_report
 from safeload.limits import Limits
 from safeload.policy.model import Policy
@@ -28,6 +28,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str = "utf-8"
     limits: Limits | None = None
     verify: Verify = None
+    loader: Loader = "safeload"
     digest: bool = False
     needs: Needs = Needs()
     row: Callable[[Reading, Needs], Row] = row_of
@@ -45,7 +46,7 @@ def scan_one(f: FileLike, job: Job, *, shown: str | None = None) -> Row:
     """Judge one file. `shown` is the name that the report has; by default what the source calls itself."""
     name = shown if shown is not None else os.fsdecode(f) if isinstance(f, (str, os.PathLike)) else None
     try:
-        reading = api.read(f, policy=job.policy, encoding=job.encoding, limits=job.limits, verify=job.verify, digest=job.digest)
+        reading = api.read(f, policy=job.policy, encoding=job.encoding, limits=job.limits, verify=job.verify, digest=job.digest, loader=job.loader)
         row = job.row(reading, job.needs)
     except OSError as error:
         return unread(name or "<unknown>", error.strerror or str(error), job.policy)

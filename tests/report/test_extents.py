@@ -73,7 +73,7 @@ def test_a_stream_that_breaks_is_read_up_to_there() -> None:
 
 
 def test_what_was_not_read_belongs_to_nobody_known() -> None:
-    for data in (b"<html>", state_dict()[:300], b"\x89HDF\r\n\x1a\n" + bytes(100)):
+    for data in (b"<html>", state_dict()[:300], b"\x89HDF\r\n\x1a\n" + bytes(100), b"\x81\xa6params\x80"):
         found = map_of(read(data))
         check(found)
         assert set(owners(found)) == {"unread"}

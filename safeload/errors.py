@@ -32,7 +32,9 @@ class CheckpointError(SafeloadError):
         self.member = member
         self.offset = offset
         self.path: str | None = None  # filled in by the caller that knows it (`api`)
-        self.partial: object = None  # for the report: the `ObjectGraph` up to the place where a stream broke, the `Claims` of an archive that does not fit
+        # for the report: the `ObjectGraph` up to the place where a stream broke, the `Claims` of an archive that does not fit, the `ByteSource` of what was
+        # inflated before the damage
+        self.partial: object = None
 
     def __str__(self) -> str:
         place = [part for part in (self.path, self.member) if part]

@@ -110,6 +110,9 @@ GRADED = frozenset({"SL123", "SL124", "SL125", "SL126", "SL310"})
 RUN_ELSEWHERE = frozenset({"SL124", "SL126", "SL310"})
 """The rules about what safeload never runs and another loader would: errors where a file is judged for every loader, whatever `[rules]` says."""
 
+NAMING = frozenset({"SL203", "SL208", "SL301", "SL302", "SL303", "SL321"})
+"""The rules that say which names a stream asks for and what it does with them, whatever else the file holds or lacks."""
+
 WAIVABLE = GRADED | {"SL115", "SL122", "SL322"}
 """The rules that a `[[waive]]` may take out of the verdict on one file: neither the reading nor the building of a file rests on what they found."""
 

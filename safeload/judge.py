@@ -87,8 +87,10 @@ def read_document(judging: Judging) -> Document | None:
     except CheckpointError as error:
         if judging.container is None:
             from safeload.formats.cut import explain_zip
+            from safeload.formats.refused import judge_members
 
             explain_zip(judging, error)
+            judge_members(judging, error)
         judging.stopped(error)
         return None
     return document

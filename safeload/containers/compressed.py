@@ -17,6 +17,7 @@ import msgspec
 
 from safeload.budget import Budget, exceeded
 from safeload.containers.inflate import RATIO_FLOOR_BYTES
+from safeload.containers.salvage import Inflater, Zlib, salvaged
 from safeload.errors import CheckpointError, ContainerError, UnsupportedFormat
 from safeload.limits import KIB, MIB, Limits
 from safeload.source import ByteSource
@@ -31,7 +32,7 @@ XZ_MEMORY_BYTES = (1, (1 << 64) - 1)  # least and most that liblzma can be told 
 ZSTD_WINDOW_BYTES = (1 << 10, 1 << 31)  # the same for zstandard (zstd.h, ZSTD_WINDOWLOG_ABSOLUTEMIN and ZSTD_WINDOWLOG_MAX_64)
 
 
-Started = tuple[Any, type[Exception]]  # an inflater with the interface of `bz2.BZ2Decompressor`, and what it raises for a broken stream
+Started = tuple[Inflater, type[Exception]]  # an inflater, and what it raises for a broken stream
 
 
 class Codec(msgspec.Struct, frozen=True):
@@ -41,31 +42,6 @@ class Codec(msgspec.Struct, frozen=True):
     signature: re.Pattern[bytes]
     start: Callable[[Limits], Started]
     joined: bool = True
-
-
-class _Zlib:
-    """zlib's own object, with the interface that `bz2` gave to theirs."""
-
-    def __init__(self, inflater: Any) -> None:
-        self._inflater = inflater
-        self._left = b""
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._inflater.eof)
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._left
-
-    @property
-    def unused_data(self) -> bytes:
-        return bytes(self._inflater.unused_data)
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        part = self._inflater.decompress(self._left + data, max_length)
-        self._left = self._inflater.unconsumed_tail
-        return bytes(part)
 
 
 class _Zstd:
@@ -93,7 +69,7 @@ class _Zstd:
     def unused_data(self) -> bytes:
         return bytes(self._inflater.unused_data) + bytes(self._left)
 
-    def decompress(self, data: bytes, max_length: int) -> bytes:
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
         left = memoryview(data) if data else self._left
         if self._declared is None:
             with suppress(self._library.ZstdError):  # a header that is cut or broken, which the inflater says better
@@ -110,7 +86,7 @@ def _zlib(window: int) -> Callable[[Limits], Started]:
     def start(limits: Limits) -> Started:
         import zlib
 
-        return _Zlib(zlib.decompressobj(window)), zlib.error
+        return Zlib(zlib.decompressobj(window)), zlib.error
 
     return start
 
@@ -179,35 +155,54 @@ def codec_of(head: bytes) -> Codec | None:
 
 
 def inflate(source: ByteSource, codec: Codec, limits: Limits, budget: Budget) -> ByteSource:
-    """All that the file holds, inflated: a source of its own, under the same name."""
+    """All that the file holds, inflated: a source of its own, under the same name. An error has what came before it as its `partial`."""
     out = bytearray()
+    try:
+        _streams(source, codec, out, limits, budget)
+    except CheckpointError as error:
+        if out:
+            error.partial = ByteSource(name=source.name, size=len(out), buffer=out)
+        raise
+    return ByteSource(name=source.name, size=len(out), buffer=out)
+
+
+def _streams(source: ByteSource, codec: Codec, out: bytearray, limits: Limits, budget: Budget) -> None:
     position = 0
     while position < source.size:
         if position and not (codec.joined and codec.signature.match(source.read(position, min(SIGNATURE_BYTES, source.size - position)))):
             raise ContainerError(f"{source.size - position:,} bytes follow the {codec.name} stream and are no other", rule="SL117", offset=position)
         position = _stream(source, codec, position, out, limits, budget)
-    return ByteSource(name=source.name, size=len(out), buffer=out)
 
 
 def _stream(source: ByteSource, codec: Codec, position: int, out: bytearray, limits: Limits, budget: Budget) -> int:
     """Inflate the one stream that begins at `position` into `out`; returns where it ends."""
-    start, length = position, FIRST_CHUNK_BYTES
+    start, length, fed, whole = position, FIRST_CHUNK_BYTES, position, len(out)  # `fed`: where the last chunk began; `whole`: what came out before it
     inflater, failure = codec.start(limits)
     while not inflater.eof:
         chunk, starved = b"", inflater.needs_input
         if starved and position < source.size:
             chunk = source.read(position, min(length, source.size - position))
+            fed, whole = position, len(out)
             position += len(chunk)
             length = min(2 * length, CHUNK_BYTES)
         try:
             part = inflater.decompress(chunk, OUTPUT_BYTES)
         except failure as error:
+            del out[whole:]
+            out += _before(source, codec, start, fed, position, limits, budget)
             raise _broken(codec, str(error), start, limits) from None
         if starved and not (chunk or part or inflater.eof):
             raise ContainerError(f"the {codec.name} stream does not end: the file is cut short, it holds {source.size:,} bytes", rule="SL004", offset=start)
         out += part
         _spend(len(part), len(out), source.size, limits, budget)
     return position - len(inflater.unused_data or b"")
+
+
+def _before(source: ByteSource, codec: Codec, start: int, fed: int, end: int, limits: Limits, budget: Budget) -> bytes:
+    """What the bytes from `fed` to `end`, in which the damage is, hold in front of it."""
+    inflater, failure = codec.start(limits)
+    passed = (source.read(at, min(CHUNK_BYTES, fed - at)) for at in range(start, fed, CHUNK_BYTES))
+    return salvaged(inflater, failure, passed, source.read(fed, end - fed), OUTPUT_BYTES, budget.check_time)
 
 
 def _spend(fresh: int, total: int, file_bytes: int, limits: Limits, budget: Budget) -> None:

@@ -89,6 +89,8 @@ def open_container(source: ByteSource, limits: Limits, budget: Budget | None = N
             container = open_container(inner, limits, budget, wrapped=wrapped + 1)
         except CheckpointError as error:
             error.message = f"inside the {codec.name} stream: {error.message}"
+            if not isinstance(error.partial, ByteSource):  # what was in it can be looked at, as what was in a stream that breaks off
+                error.partial = inner
             raise
         return replace(container, wrappers=(*container.wrappers, codec.name))
     # 6

@@ -11,6 +11,7 @@ import zlib
 
 from safeload.budget import Budget, exceeded
 from safeload.containers.base import STORED, Member
+from safeload.containers.salvage import Zlib, salvaged
 from safeload.errors import ContainerError
 from safeload.limits import MIB, Limits
 from safeload.source import ByteSource
@@ -21,12 +22,26 @@ RAW_DEFLATE = -zlib.MAX_WBITS  # no zlib header, as in zip
 
 
 def read_member(source: ByteSource, member: Member, limits: Limits, *, budget: Budget | None = None, verify: bool = True) -> bytes:
-    """The content of `member`. With `budget`, inflated bytes of all members of a file add up; `verify` checks the CRC-32."""
+    """The content of `member`. With `budget`, inflated bytes of all members of a file add up; `verify` checks the CRC-32.
+
+    An error has the bytes in front of the damage as its `partial`, unless they are a storage's: zipfile gives them before it finds the damage.
+    """
     if member.size > limits.member_bytes:
         raise exceeded("member_bytes", limits.member_bytes, f"the member is {member.size:,} bytes long, more", member.name)
-    data = source.read(member.offset, member.size) if member.method == STORED else _inflated(source, member, limits, budget)
-    if verify:
-        verify_crc(member, data)
+    parts: list[bytes] = []
+    try:
+        if member.method == STORED:
+            parts.append(source.read(member.offset, member.size))
+        else:
+            _inflate(source, member, limits, budget, parts)
+        data = b"".join(parts)
+        if verify:
+            verify_crc(member, data)
+    except ContainerError as error:
+        if parts and member.role != "storage":
+            data = b"".join(parts)
+            error.partial = ByteSource(name=member.name, size=len(data), buffer=data)
+        raise
     return data
 
 
@@ -44,10 +59,10 @@ def verify_crc(member: Member, data: bytes) -> bool:
     return True
 
 
-def _inflated(source: ByteSource, member: Member, limits: Limits, budget: Budget | None) -> bytes:
+def _inflate(source: ByteSource, member: Member, limits: Limits, budget: Budget | None, parts: list[bytes]) -> None:
+    """What comes out, into `parts`; what came out before an error stands there, too."""
     _spend(member, limits, budget)
     inflater = zlib.decompressobj(RAW_DEFLATE)
-    parts: list[bytes] = []
     left = member.size
     for at in range(0, member.stored_size, CHUNK_BYTES):
         if inflater.eof:  # zlib would go on collecting the rest as unused data
@@ -56,18 +71,24 @@ def _inflated(source: ByteSource, member: Member, limits: Limits, budget: Budget
         try:
             part = inflater.decompress(chunk, left + 1)  # one byte more than allowed shows that there is more; 0 would mean no bound
         except zlib.error as error:
+            parts.append(_before(source, member, at, chunk, budget or Budget(limits))[:left])
             raise _broken(member, str(error)) from None
         left -= len(part)
+        parts.append(part)
         if left < 0:
             raise _broken(member, f"it inflates to more than the {member.size:,} bytes that the directory records")
-        parts.append(part)
     if not inflater.eof:
         raise _broken(member, "it does not end")
     if inflater.unused_data:
         raise _broken(member, "it ends before its compressed bytes do")
     if left:
         raise _broken(member, f"it inflates to {member.size - left:,} bytes, and the directory records {member.size:,}")
-    return b"".join(parts)
+
+
+def _before(source: ByteSource, member: Member, at: int, chunk: bytes, budget: Budget) -> bytes:
+    """What the chunk at `at`, in which the damage is, holds in front of it."""
+    passed = (source.read(member.offset + start, CHUNK_BYTES) for start in range(0, at, CHUNK_BYTES))
+    return salvaged(Zlib(zlib.decompressobj(RAW_DEFLATE)), zlib.error, passed, chunk, CHUNK_BYTES, budget.check_time)
 
 
 def _spend(member: Member, limits: Limits, budget: Budget | None) -> None:

@@ -18,7 +18,7 @@ from safeload.budget import Budget, exceeded
 from safeload.containers.base import STORED, Container, Member
 from safeload.containers.inflate import read_member
 from safeload.errors import CheckpointError, without_frames
-from safeload.findings import Finding, GlobalUse, Level, Loader, MemberInfo
+from safeload.findings import NAMING, Finding, GlobalUse, Level, Loader, MemberInfo
 from safeload.formats.embedded import with_storages
 from safeload.limits import Limits
 from safeload.machine.interpret import interpret
@@ -101,6 +101,7 @@ class Judging:
         finding = Finding(rule=error.rule, message=error.message, member=error.member, offset=error.offset)
         self.broken = self.broken or finding
         self.findings.append(finding)
+        self._glimpse(error)
 
     def digest(self) -> str:
         """sha256 of the whole file, reckoned once. Raises `CheckpointError` where it cannot be read."""
@@ -125,9 +126,7 @@ class Judging:
     def interpret(self, data: bytes, *, member: str | None, start: int = 0, encoding: str | None = None) -> ObjectGraph:
         """One stream. Raises as the machine does, after what came before the break was judged."""
         try:
-            return interpret(
-                data, budget=self.budget, start=start, member=member, encoding=encoding or self.options.encoding, errors=self.options.errors
-            )
+            return interpret(data, budget=self.budget, start=start, member=member, encoding=encoding or self.options.encoding, errors=self.options.errors)
         except CheckpointError as error:
             self.note_partial(member or "", data, error)
             raise
@@ -136,6 +135,12 @@ class Judging:
         """Judge what a broken stream asked for before it broke, so that a payload in front of the damage is named."""
         if isinstance(error.partial, ObjectGraph) and error.partial.log:
             self.vetted_only(member, data, error.partial, external=external)
+
+    def named_only(self, member: str, data: bytes, graph: ObjectGraph) -> None:
+        """Put the names of a stream to the policy, where what it refers to outside itself is unknown."""
+        before = len(self.findings)
+        self.vetted_only(member, data, graph)
+        self.findings[before:] = [finding for finding in self.findings[before:] if finding.rule in NAMING]
 
     def vetted_only(self, member: str, data: bytes, graph: ObjectGraph, *, external: External | None = None) -> Vetted | None:
         """Put a stream to the policy without proving what it would build: it will not be built."""
@@ -220,6 +225,17 @@ class Judging:
             return None
         return document
 
+    def _glimpse(self, error: CheckpointError) -> None:
+        """Judge what a damaged compressed file or member held in front of the damage: only the names in it count, it is refused already."""
+        partial, error.partial = error.partial, None if isinstance(error.partial, ByteSource) else error.partial
+        if not isinstance(partial, ByteSource) or self.depth >= self.limits.container_depth:
+            return
+        child = Judging(partial, self.policy, self.options, self.budget, self.read, depth=self.depth + 1)
+        self.read(child)
+        child.error = child.broken = None
+        child.findings = [finding for finding in child.findings if finding.rule in NAMING]
+        self._absorb(child, error.member or "")
+
     def keep(self, source: ByteSource) -> ByteSource:
         """A file beside this one: open as long as this one, and counted with it."""
         self.file.kept.append(source)
@@ -233,9 +249,9 @@ class Judging:
 
     def _absorb(self, child: Judging, name: str) -> None:
         def inside(member: str | None) -> str:
-            return f"{name}{NESTED}{member}" if member else name
+            return f"{name}{NESTED}{member}" if name and member else name or member or ""
 
-        self.findings.extend(msgspec.structs.replace(finding, member=inside(finding.member)) for finding in child.findings)
+        self.findings.extend(msgspec.structs.replace(finding, member=inside(finding.member) or None) for finding in child.findings)
         self.suppressed += child.suppressed
         self.globals.extend(
             msgspec.structs.replace(use, places=tuple((inside(member), offset) for member, offset in use.places)) for use in child.globals

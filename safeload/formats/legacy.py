@@ -32,6 +32,7 @@ PROTOCOL_VERSION = 1001  # torch/serialization.py
 FIRST_WINDOW_BYTES = 1 << 20  # of the file read at first: the pickles of most models fit
 LATER_WINDOW_BYTES = 1 << 16  # the same for objects behind the first: there may be thousands, and small ones
 WINDOW_GROWTH = 8
+STREAMS = 5  # pickles in one save
 COUNT = Struct("<q")  # before each payload
 
 
@@ -76,7 +77,7 @@ def read_sequential(window: Window) -> Sequential:
 class Window:
     """The part of a file that was read so far; it grows until each pickle ends inside, so payloads of gigabytes behind them are not read."""
 
-    __slots__ = ("budget", "data", "encoding", "errors", "member", "objects", "position", "reach", "source")
+    __slots__ = ("budget", "data", "encoding", "errors", "member", "objects", "position", "reach", "source", "streams")
 
     def __init__(self, source: ByteSource, budget: Budget, member: str | None, encoding: str, errors: str, first: int = FIRST_WINDOW_BYTES) -> None:
         self.source = source
@@ -87,11 +88,24 @@ class Window:
         self.position = 0
         self.data = source.read(0, min(source.size, first))
         self.reach = len(self.data)  # how far the last reading got
+        self.streams: list[ObjectGraph] = []  # that were read whole
         self.objects: list[tuple[str, bytes, ObjectGraph]] = []  # pickles inside the last stream that was read: where, their bytes, what they mean
 
     def stream(self) -> ObjectGraph:
         """The next pickle. A pickle that the window cuts is read again from its start in a larger one: only its last reading counts."""
-        return self._next(steps_over=False)[0]
+        graph = self._next(steps_over=False)[0]
+        self.streams.append(graph)
+        return graph
+
+    def unexplained(self) -> list[ObjectGraph]:
+        """Every stream of a save that does not fit together, as far as it can be read: a reader that compares less, or later, runs the names in them."""
+        try:
+            while len(self.streams) < STREAMS and self.position < self.source.size:
+                self.stream()
+        except CheckpointError as error:
+            if isinstance(error.partial, ObjectGraph):
+                return [*self.streams, error.partial]
+        return list(self.streams)
 
     def interleaved(self) -> tuple[ObjectGraph, Arrays]:
         """The next pickle, and the arrays that joblib wrote between its opcodes; their bytes are stepped over, and not read."""

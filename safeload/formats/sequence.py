@@ -62,6 +62,7 @@ def _object(judging: Judging, container: Container, part: ByteSource, member: st
             explain_stream(error, judging.source.size)
         judging.note_partial(member or "", window.data, error, external=_unread(error.partial))
         _judge_objects(judging, window)
+        _judge_streams(judging, window, error)
         raise
     if not arrays.extents and not arrays.objects:
         return judging.judged(container, member or "", window.data, graph), graph.end
@@ -85,6 +86,15 @@ def _judge_objects(judging: Judging, window: Window) -> None:
     prefix = f"{window.member}{NESTED}" if window.member else ""
     for name, data, nested in window.objects:
         judging.vetted_only(prefix + name, data, nested)
+
+
+def _judge_streams(judging: Judging, window: Window, error: CheckpointError) -> None:
+    """The pickles of a save that does not fit together. Where one of them broke off, only those before it: it was judged itself."""
+    if not window.streams:
+        return
+    for graph in window.streams if isinstance(error.partial, ObjectGraph) else window.unexplained():
+        if graph.log:
+            judging.named_only(window.member or "", window.data, graph)
 
 
 def _second_reading(judging: Judging, window: Window, graph: ObjectGraph) -> None:

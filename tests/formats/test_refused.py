@@ -6,6 +6,7 @@ import gzip
 import io
 import pickle
 import struct
+import tarfile
 import zipfile
 from collections.abc import Callable
 
@@ -101,6 +102,49 @@ def test_named(variant: str, method: int) -> None:
             safeload.load(given)
 
 
+def tarred(content: bytes, odd: tarfile.TarInfo | None = None) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in (("sys_info", HONEST), ("pickle", content), ("tensors", HONEST), ("storages", HONEST)):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+            if odd is not None:
+                archive.addfile(odd)
+                odd = None
+    return out.getvalue()
+
+
+def link() -> tarfile.TarInfo:
+    info = tarfile.TarInfo("link")
+    info.type, info.linkname = tarfile.SYMTYPE, "pickle"
+    return info
+
+
+TARS: dict[str, Callable[[bytes], bytes]] = {
+    "a link": lambda content: tarred(content, link()),
+    "no end": lambda content: tarred(content).rstrip(b"\0"),
+    "bytes follow": lambda content: tarred(content) + b"more",
+    "a bad header": lambda content: patched(tarred(content), (5 * 512, b"x")),
+    "climbing": lambda content: tarred(content, tarfile.TarInfo("../../x" + "y" * 20)),
+    "a member twice": lambda content: tarred(content, tarfile.TarInfo("pickle")),
+}
+
+
+@pytest.mark.parametrize("variant", TARS)
+def test_named_in_a_tar(variant: str) -> None:
+    for data in (TARS[variant](PAYLOAD), gzip.compress(TARS[variant](PAYLOAD))):
+        report = safeload.scan(data, policy="checkpoint")
+        assert report.verdict == "rejected"
+        assert [use.global_name for use in report.globals] == ["posix.system"]
+
+
+@pytest.mark.parametrize("variant", sorted(TARS.keys() - {"climbing"}))
+def test_an_honest_tar_is_only_damaged(variant: str) -> None:
+    report = safeload.scan(TARS[variant](HONEST), policy="inspect")
+    assert report.verdict == "inconclusive"
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_honest_one_is_only_damaged(variant: str, method: int) -> None:
@@ -140,5 +184,5 @@ def test_the_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     data = header * 100_000 + bytes(20 << 20)
     monkeypatch.setattr(ByteSource, "read", counted)
     assert safeload.scan(data).verdict == "inconclusive"
-    headers = refused.MAX_MEMBERS * (30 + 1 + refused.LOOK_BYTES)
+    headers = refused.MAX_MEMBERS * (30 + 1 + 2 * refused.LOOK_BYTES)
     assert total <= 3 * refused.REGION_BYTES + headers + refused.MAX_LONG * refused.LONG_BYTES

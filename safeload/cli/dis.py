@@ -76,9 +76,11 @@ def dis(file: str, member: str | None, around: int | None, encoding: str) -> int
         return refuse(error, file)
     if not streams:
         return _nothing(reading, file, member)
+    if reading.container is None and reading.error is not None:
+        refuse(reading.error, file)
     width = terminal_width(sys.stdout)
     whole = [_show(stream, around, width, titled=len(streams) > 1 or bool(stream.member)) for stream in streams]
-    return EXIT_ACCEPTED if all(whole) else EXIT_NO_VERDICT
+    return EXIT_ACCEPTED if all(whole) and reading.container is not None else EXIT_NO_VERDICT
 
 
 # ---- which streams ----------------------------------------------------------------------------------------------------------------------
@@ -86,10 +88,10 @@ def dis(file: str, member: str | None, around: int | None, encoding: str) -> int
 
 def _streams(reading: Reading, opened: object, member: str | None) -> Iterator[Stream]:
     """The streams of the members that were asked for: those that were interpreted, then whatever lies behind the last of them."""
-    container = reading.container
-    if container is None:
+    if reading.container is None:
+        yield from _refused(reading, member)
         return
-    for name in [member] if member is not None else container.pickles:
+    for name in [member] if member is not None else reading.container.pickles:
         graphs = [(data, graph) for known, data, graph in reading.graphs if known == name]
         error = _error_of(reading, name)
         data = graphs[0][0] if graphs else _content(reading, opened, name)
@@ -100,6 +102,13 @@ def _streams(reading: Reading, opened: object, member: str | None) -> Iterator[S
             position = len(data) if partial else graph.end
         if position < len(data):
             yield Stream(name, data, position, None, error)
+
+
+def _refused(reading: Reading, member: str | None) -> Iterator[Stream]:
+    """What could be read of an archive, or of a compressed stream, that was refused: up to the STOP of each pickle, or to where it breaks off."""
+    for name, data, graph in reading.graphs:
+        if member in (None, name):
+            yield Stream(name, data[: graph.end or len(data)], graph.start, graph, None)
 
 
 def _error_of(reading: Reading, name: str) -> CheckpointError | None:

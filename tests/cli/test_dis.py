@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,14 @@ def test_around(here: Path) -> None:
     assert "posix.system('true')" in marked[0]
     assert run("dis", "evil.pkl", "--around", "-1").code == 2
     assert run("dis", "evil.pkl", "--around", "x").code == 2
+
+
+def test_what_was_read_of_a_refused_file(here: Path) -> None:
+    """The listing that a report points to, and on standard error why there is no more of it."""
+    for name, data in (("x.pt", state_dict() + b"more"), ("x.pkl.gz", gzip.compress(EVIL)[:-3]), ("y.pkl.gz", gzip.compress(EVIL[:20])[:-3])):
+        (here / name).write_bytes(data)
+        outcome = run("dis", name)
+        assert outcome.code == 2 and outcome.err.startswith(f"safeload: {name}: ")
+        assert ("archive/data.pkl from 0x0" if name == "x.pt" else "posix system") in outcome.out
+    assert run("dis", "x.pt", "--member", "archive/data.pkl").out == run("dis", "x.pt").out
+    assert run("dis", "x.pt", "--member", "nope").out == ""

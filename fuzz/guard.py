@@ -41,6 +41,8 @@ class Violation(BaseException):
 
 READ_ONLY = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_LARGEFILE", 0)
 
+MEMORY = "/proc/meminfo"  # py7zr looks at it before it inflates a 7z archive, whatever is in it
+
 _armed = False
 _installed = False
 _below: str | None = None  # the folder whose files may be read
@@ -48,7 +50,9 @@ _seen: list[str] = []
 
 
 def _reads_below(event: str, args: tuple[object, ...]) -> bool:
-    """Is this a file or a listing of the folder that may be read, opened for reading?"""
+    """Is this a file or a listing of the folder that may be read, opened for reading? Or what py7zr reads to know how much memory there is?"""
+    if event == "open" and args[:2] == (MEMORY, "r"):
+        return True
     if _below is None or event not in ("open", "os.listdir") or not isinstance(args[0], str):
         return False
     path = os.path.normpath(args[0])

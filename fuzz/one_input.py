@@ -9,9 +9,11 @@ does not accept `load` refuses with a `CheckpointError`.
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import pkgutil
 import unicodedata  # noqa: F401 - for member names that are not ASCII, which no seed has
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -215,11 +217,23 @@ PROGRAMS = (b"\x80\x02}.", b"\x80\x02ccollections\nOrderedDict\n)R.", b"cposix\n
 TODAY = datetime.date(2026, 11, 27)
 
 
+def _sevenzip() -> bytes:
+    """A 7z archive, which no seed is: its reader is an extra. Raises `ImportError` without it."""
+    import py7zr
+
+    out = io.BytesIO()
+    with py7zr.SevenZipFile(out, "w") as archive:
+        archive.writestr(PROGRAMS[0], "a.pkl")
+    return out.getvalue()
+
+
 def warm_up() -> None:
     """Let everything that safeload imports late, by names of its own, be imported before the guard is armed; seeds reach what the modules do not."""
     for module in pkgutil.walk_packages(safeload.__path__, "safeload."):
         if not module.name.startswith(NOT_READERS):
             import_module(module.name)
+    with suppress(ImportError):
+        read(_sevenzip(), limits=LIMITS)
     for path in sorted((Path(__file__).parent / "seeds").glob("*")):
         data = path.read_bytes()
         for policy in POLICIES:

@@ -47,7 +47,9 @@ def test_a_member_that_nobody_can_judge_is_not_accepted(refused: Refusal, conten
 
 @pytest.mark.parametrize("name", ["a/data.pkl", "a/DATA.pkl", "a/data/0"])
 def test_two_members_of_one_name_are_ambiguous(refused: Refusal, name: str) -> None:
-    refused(archive(tensor(), extra=(Part(name.encode(), refused.armed(PAYLOAD)),)), "inconclusive")
+    """Which of them is meant is not decided, and what the second asks for is told."""
+    refused(archive(tensor(), extra=(Part(name.encode(), b"\x80\x02N."),)), "inconclusive")
+    refused(archive(tensor(), extra=(Part(name.encode(), refused.armed(PAYLOAD)),)), "rejected", "SL301")
 
 
 @pytest.mark.parametrize("name", ["b/data.pkl", "data.pkl", "a/b/data.pkl"])

@@ -19,7 +19,7 @@ safeload.cli safeload.cli.common safeload.cli.config safeload.cli.many safeload.
 safeload.containers safeload.containers.base safeload.containers.detect safeload.containers.inflate safeload.containers.sniff
 safeload.containers.torch_archive safeload.containers.torch_records safeload.containers.torch_zip safeload.containers.zip_central
 safeload.containers.zip_directory safeload.containers.zip_end safeload.containers.zip_extra safeload.containers.zip_kinds safeload.containers.zip_local
-safeload.containers.zip_names safeload.containers.zip_sequence safeload.formats safeload.formats.archive safeload.formats.embedded safeload.formats.judging
+safeload.containers.zip_names safeload.containers.zip_pass safeload.containers.zip_sequence safeload.formats safeload.formats.archive safeload.formats.embedded safeload.formats.judging
 safeload.formats.readers safeload.machine safeload.machine.interpret safeload.machine.keys safeload.machine.nodes safeload.machine.text safeload.policy
 safeload.policy.aliases safeload.policy.compiled safeload.policy.contracts safeload.policy.danger safeload.policy.danger_table safeload.policy.keys
 safeload.policy.literals safeload.policy.model safeload.policy.named safeload.policy.shapes safeload.policy.shipped safeload.policy.today

@@ -21,8 +21,8 @@ Entry = tuple[int, bytes, str, int, int, int, int, int]
 """Offset of the local header, name bytes, name, flags, method, CRC-32, compressed size, size."""
 
 CENTRAL_SIGNATURE = b"PK\1\2"
-CENTRAL = Struct("<4sHHHHHHIIIHHHHHII")
-# signature, made by, needed, flags, method, time, date, crc, compressed size, size, name, extra and comment length, disk, two attributes, offset
+CENTRAL = Struct("<4s2xHHH4xIIIHHHH6xI")
+# signature, (made by), needed, flags, method, (time, date), crc, compressed size, size, name, extra and comment length, disk, (two attributes), offset
 
 FLAG_DESCRIPTOR = 0x0008
 FLAGS_DEFLATE = 0x0006  # how hard the writer tried
@@ -35,38 +35,63 @@ METHOD_NAMES = {9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstandard", 95: "x
 def read_entries(directory: bytes, count: int, start: int, limits: Limits) -> list[Entry]:
     """The `count` entries of a `directory` that stands at `start` of the file."""
     entries: list[Entry] = []
-    add, unpack, end, size_of = entries.append, CENTRAL.unpack_from, len(directory), CENTRAL.size
+    add, unpack, end, size_of, longest = entries.append, CENTRAL.unpack_from, len(directory), CENTRAL.size, limits.name_bytes
     modes: set[tuple[int, int, int]] = set()  # (flags, method, version needed) already judged: an archive has two or three
     at = 0
-    for _ in range(count):
+    for number in range(count):
         if at + size_of > end:
-            raise ContainerError(f"the central directory ends within entry {len(entries) + 1:,} of {count:,}", rule="SL105", offset=start + at)
-        signature, _, needed, flags, method, _, _, crc, stored_size, size, name_length, extra_length, comment, disk, _, _, offset = unpack(directory, at)
-        if signature != CENTRAL_SIGNATURE:
-            raise ContainerError(f"no directory entry stands where entry {len(entries) + 1:,} of {count:,} should", rule="SL105", offset=start + at)
-        if name_length > limits.name_bytes:
-            raise exceeded("name_bytes", limits.name_bytes, f"a member name is {name_length:,} bytes long, more", offset=start + at)
+            raise ContainerError(f"the central directory ends within entry {number + 1:,} of {count:,}", rule="SL105", offset=start + at)
+        signature, needed, flags, method, crc, stored_size, size, name_length, extra_length, comment, disk, offset = unpack(directory, at)
         name_end = at + size_of + name_length
-        if name_end + extra_length + comment > end:
-            raise ContainerError(f"entry {len(entries) + 1:,} of {count:,} overflows the central directory", rule="SL105", offset=start + at)
         raw = directory[at + size_of : name_end]
-        name = decode_name(raw, flags, start + at)
-        if (flags, method, needed) not in modes:
-            _check_mode(flags, method, needed, name)
-            modes.add((flags, method, needed))
-        if disk:
-            raise ContainerError(f"the member claims to start on disk {disk}", rule="SL103", member=name)
-        if comment:
-            raise ContainerError(f"the member has a comment of {comment:,} bytes; torch.save writes none", rule="SL105", member=name)
-        if extra_length or UINT32_MAX in (stored_size, size, offset):
-            size, stored_size, offset = _widened(size, stored_size, offset, directory[name_end : name_end + extra_length], name)
-        if method == STORED and stored_size != size:
-            raise ContainerError(f"a stored member is {size:,} bytes long and takes {stored_size:,}", rule="SL105", member=name)
-        add((offset, raw, name, flags, method, crc, stored_size, size))
-        at = name_end + extra_length
+        # what every entry of torch's is; anything else is said by `_entry`, in its own order
+        if (
+            signature == CENTRAL_SIGNATURE
+            and (flags, method, needed) in modes
+            and not extra_length
+            and not comment
+            and not disk
+            and name_end <= end
+            and stored_size == size < UINT32_MAX
+            and offset < UINT32_MAX
+            and 0 < name_length <= longest
+            and raw.isascii()
+            and (name := raw.decode()).isprintable()
+        ):
+            add((offset, raw, name, flags, method, crc, stored_size, size))
+            at = name_end
+            continue
+        entry, at = _entry(directory, at, number, count, start, limits, modes)
+        add(entry)
     if at != end:
         raise ContainerError(f"{end - at:,} bytes stand behind the last of {count:,} directory entries", rule="SL105", offset=start + at)
     return entries
+
+
+def _entry(directory: bytes, at: int, number: int, count: int, start: int, limits: Limits, modes: set[tuple[int, int, int]]) -> tuple[Entry, int]:
+    """Any one entry, and where the next one stands."""
+    signature, needed, flags, method, crc, stored_size, size, name_length, extra_length, comment, disk, offset = CENTRAL.unpack_from(directory, at)
+    if signature != CENTRAL_SIGNATURE:
+        raise ContainerError(f"no directory entry stands where entry {number + 1:,} of {count:,} should", rule="SL105", offset=start + at)
+    if name_length > limits.name_bytes:
+        raise exceeded("name_bytes", limits.name_bytes, f"a member name is {name_length:,} bytes long, more", offset=start + at)
+    name_end = at + CENTRAL.size + name_length
+    if name_end + extra_length + comment > len(directory):
+        raise ContainerError(f"entry {number + 1:,} of {count:,} overflows the central directory", rule="SL105", offset=start + at)
+    raw = directory[at + CENTRAL.size : name_end]
+    name = decode_name(raw, flags, start + at)
+    if (flags, method, needed) not in modes:
+        _check_mode(flags, method, needed, name)
+        modes.add((flags, method, needed))
+    if disk:
+        raise ContainerError(f"the member claims to start on disk {disk}", rule="SL103", member=name)
+    if comment:
+        raise ContainerError(f"the member has a comment of {comment:,} bytes; torch.save writes none", rule="SL105", member=name)
+    if extra_length or UINT32_MAX in (stored_size, size, offset):
+        size, stored_size, offset = _widened(size, stored_size, offset, directory[name_end : name_end + extra_length], name)
+    if method == STORED and stored_size != size:
+        raise ContainerError(f"a stored member is {size:,} bytes long and takes {stored_size:,}", rule="SL105", member=name)
+    return (offset, raw, name, flags, method, crc, stored_size, size), name_end + extra_length
 
 
 def _check_mode(flags: int, method: int, needed: int, name: str) -> None:

@@ -5,8 +5,8 @@ the compressed size in its zip64 block) zeros are accepted, and the descriptor b
 contradict (SL110), descriptors that are missing or contradict (SL114), overlap (SL108), and any byte that belongs to no member (SL109).
 APPNOTE 4.3.7 and 4.3.9; torch's inline_container.cc and miniz, which writes sizes of zero into the local header and trusts the directory.
 
-Headers are read in windows: 1 MiB where they stand close together, 4 KiB where tensors lie between them, so 20,000 small members cost tens of reads
-and 300 large ones 300 small reads.
+What torch writes is judged in one pass over all members (`zip_pass`); this module is the authority for a single one. Headers are read in windows: 1 MiB where
+they stand close together, 4 KiB where tensors lie between them, so 20,000 small members cost tens of reads and 300 large ones 300 small reads.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from safeload.containers.base import Claim, Claims, Member
 from safeload.containers.zip_central import FLAG_DESCRIPTOR, Entry
 from safeload.containers.zip_end import LOCAL_SIGNATURE, UINT32_MAX
 from safeload.containers.zip_extra import BLOCK, TAG_PADDING, zip64_block
+from safeload.containers.zip_pass import members_in_one_pass
 from safeload.errors import ContainerError
 from safeload.source import ByteSource
 
@@ -81,24 +82,30 @@ def _members(source: ByteSource, entries: list[Entry], end: int, starts: dict[in
     if offsets and offsets[-1] >= end:
         last = entries[order[-1]]
         raise ContainerError(f"its local header should stand at {last[0]:#x}, and the directory starts at {end:#x}", rule="SL105", member=last[2])
-    windows = Windows(source, offsets, end)
-    members: list[Member | None] = [None] * len(entries)
-    expected = 0
-    for index, following in zip(order, [*offsets, end][1:], strict=True):
-        entry = entries[index]
-        if entry[0] != expected:  # only before the first member: all others start where the one before them was followed
-            raise ContainerError(f"{entry[0] - expected:,} bytes stand before the first member", rule="SL109", member=entry[2])
-        data_start = starts[index] = _check_header(windows, entry)
-        data_end = data_start + entry[6]
-        if data_end > following:
-            raise ContainerError(f"the member ends at {data_end:#x}, and what follows it starts at {following:#x}", rule="SL108", member=entry[2])
-        if following != data_end or entry[3] & FLAG_DESCRIPTOR:
-            _check_descriptor(windows, entry, data_end, following - data_end)
-        members[index] = Member(name=entry[2], offset=data_start, size=entry[7], stored_size=entry[6], method=entry[4], crc=entry[5])
-        expected = following
-    if expected != end:
-        raise ContainerError(f"{end - expected:,} bytes before the directory belong to no member", rule="SL109", offset=expected)
-    return [member for member in members if member is not None]
+    if offsets and offsets[0]:
+        first = entries[order[0]]
+        raise ContainerError(f"{offsets[0]:,} bytes stand before the first member", rule="SL109", member=first[2])
+    if not offsets and end:
+        raise ContainerError(f"{end:,} bytes before the directory belong to no member", rule="SL109", offset=0)
+    return members_in_one_pass(source, entries, order, [*offsets, end], starts, _Authority(Windows(source, offsets, end)))
+
+
+class _Authority:
+    """The judgement of single headers and descriptors, for `zip_pass`."""
+
+    __slots__ = ("windows",)
+
+    def __init__(self, windows: Windows) -> None:
+        self.windows = windows
+
+    def header(self, entry: Entry) -> int:
+        return _check_header(self.windows, entry)
+
+    def descriptor(self, entry: Entry, at: int, length: int) -> None:
+        _check_descriptor(self.windows, entry, at, length)
+
+    def overlap(self, entry: Entry, data_end: int, following: int) -> ContainerError:
+        return ContainerError(f"the member ends at {data_end:#x}, and what follows it starts at {following:#x}", rule="SL108", member=entry[2])
 
 
 def _check_header(windows: Windows, entry: Entry) -> int:

@@ -15,7 +15,6 @@ from safeload.containers.base import Container, Member
 from safeload.errors import StorageError
 from safeload.machine.nodes import Build, Call
 from safeload.policy.vetted import External, Vetted
-from safeload.storage import arrays
 from safeload.storage import prove_arrays as numbers
 from safeload.storage import prove_tensors as tensors
 from safeload.storage.arrays import BadArray
@@ -47,8 +46,6 @@ def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callabl
             records=prover.records,
             private=prover.private,
             values=tuple(dict.fromkeys(sid.key for index, sid in vetted.storages.items() if index in vetted.loose)),
-            tensor_count=prover.tensor_count,
-            tensor_bytes=prover.tensor_bytes,
         )
     return Proof(
         plan=plan,
@@ -80,7 +77,7 @@ def _run(prover: Prover) -> None:
         except StorageError as error:
             prover.found(error, record.offset)
         except BadArray as error:
-            prover.found(arrays.located(error, prover.member, record.offset), record.offset)
+            prover.found(StorageError(str(error), rule="SL407"), record.offset)
 
 
 def _typed(prover: Prover, index: int, args: tuple[Any, ...], at: int) -> Any:

@@ -89,8 +89,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     records: dict[int, Any]
     values: tuple[str, ...]  # keys of the storages that stand as values, outside of any tensor
     private: dict[str, bytes | memoryview]  # storage key -> its bytes as they were judged: values that are part of the proof, bytes in a stream
-    tensor_count: int
-    tensor_bytes: int
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from policy.listings import integer, outcome, refused, tensor_v3
 
 from safeload.errors import StorageError
 from safeload.limits import DEFAULT_LIMITS
-from safeload.storage.geometry import MAX_ELEMENTS, check, elements, extent
+from safeload.storage.geometry import MAX_ELEMENTS, check, contiguous, elements, extent
 
 CASES = st.integers(0, 4).flatmap(
     lambda dims: st.tuples(st.tuples(*[st.integers(0, 4)] * dims), st.tuples(*[st.integers(0, 6)] * dims), st.integers(0, 12), st.integers(0, 40))
@@ -29,6 +29,18 @@ def test_extent_is_what_visiting_every_element_finds(case: tuple[tuple[int, ...]
     size, stride, offset, _ = case
     assert extent(size, stride, offset) == reaches(size, stride, offset)
     assert elements(size) == sum(1 for _ in np.ndindex(size))
+
+
+def test_the_extent_of_a_shape_has_a_stride_for_each_length() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        extent((2, 3), (1,), 0)
+
+
+@pytest.mark.parametrize(
+    ("size", "strides"), [((), ()), ((5,), (1,)), ((2, 3, 4), (12, 4, 1)), ((5, 1, 3), (3, 3, 1)), ((2, 0, 3), (3, 3, 1)), ((0, 2, 0), (2, 1, 1))]
+)
+def test_strides_in_c_order_are_those_of_torch(size: tuple[int, ...], strides: tuple[int, ...]) -> None:
+    assert contiguous(size) == strides
 
 
 @settings(max_examples=300, deadline=None)
@@ -116,3 +128,25 @@ def test_a_dtype_of_its_own_counts_in_its_own_elements(offset: int, fits: bool) 
         assert outcome(data).shape == (1,)
     else:
         refused(data, "SL401")
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "rule"),
+    [((2,), (), "SL405"), ((1,) * 65, (1,) * 65, "SL405"), ((-1,), (1,), "SL405"), ((MAX_ELEMENTS,), (0,), "SL405"), ((7,), (1,), "SL401")],
+)
+def test_an_error_names_its_stream_and_its_place(size: tuple[int, ...], stride: tuple[int, ...], rule: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        check(size, stride, 0, 6, limits=DEFAULT_LIMITS, where="a/data.pkl", at=9)
+    assert (caught.value.rule, caught.value.member, caught.value.offset) == (rule, "a/data.pkl", 9)
+
+
+@pytest.mark.parametrize("dims", [0, 1, 64])
+def test_as_many_dimensions_as_numpy_holds(dims: int) -> None:
+    check((1,) * dims, (1,) * dims, 0, 1, limits=DEFAULT_LIMITS, where=None, at=0)
+
+
+@pytest.mark.parametrize("size", [(MAX_ELEMENTS - 1,), ((MAX_ELEMENTS >> 1) - 1, 2), (MAX_ELEMENTS - 1, 0)])
+def test_as_many_elements_as_numpy_counts(size: tuple[int, ...]) -> None:
+    check(size, (0,) * len(size), 5, 6, limits=DEFAULT_LIMITS, where=None, at=0)
+    with pytest.raises(StorageError, match="larger than any array"):
+        check((size[0] + 1, 2), (0, 0), 5, 6, limits=DEFAULT_LIMITS, where=None, at=0)

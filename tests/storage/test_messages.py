@@ -225,6 +225,7 @@ SAID: list[tuple[str, str, str, dict[str, bytes]]] = [  # rule, sentence, listin
     ),
     ("SL405", "a tensor has 2 sizes and 1 strides", shell(ints(1, 2), ints(1)), {}),
     ("SL405", "a size or stride is no tuple of ints", sparse("sparse_csr", indices(4) + indices(4) + size(5, 5) + "NEWTRUE\n"), TWO),
+    ("SL405", "the parts do not make a tensor of layout sparse_csr", sparse("sparse_csr", indices(4) + indices(4) + size(5, 5)), TWO),
     ("SL405", "the parts do not make a tensor of layout sparse_csr", sparse("sparse_csr", indices(4) + indices(4) + ints(5, 5)), TWO),
     ("SL405", "the parts do not make a tensor of layout strided", sparse("strided", indices(1, 4) + floats() + ints(5)), TWO),
     ("SL406", "strided is no sparse layout", sparse("strided", indices(1, 4) + floats() + floats() + ints(5)), TWO),

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import pickletools
 import struct
+import sys
+from struct import pack
 
+import ml_dtypes
+import numpy as np
 import pytest
-from hostile.hostile import archive, ints, storage, tensor, vector
-from policy.listings import Refused, call, integer, listed, name, outcome, quantized, refused, tensor_v3, text
+from hostile.hostile import archive, ints, storage, stream, tensor, vector
+from policy.listings import Refused, array, call, dtype, integer, listed, name, outcome, paired, quantized, raw, refused, tensor_v3, text
+
+import safeload
+from safeload.budget import Budget
+from safeload.storage.prove import RECORDS_PER_CHECK
 
 PER_TENSOR, PER_CHANNEL = name("torch", "per_tensor_affine"), name("torch", "per_channel_affine")
 HALF = "BINFLOAT 0.5\n"
@@ -25,6 +34,36 @@ def test_the_view_of_a_storage_is_in_its_own_elements(of: str, offset: int, leng
     listing = tensor_v3(of, 4, ints(count) + ints(1), kind="FloatStorage", view=view(offset, length))
     found = outcome(archive(listing, {"0": bytes(16)}))
     assert isinstance(found, Refused) or found.nbytes <= length * 4
+
+
+@pytest.mark.parametrize(
+    ("of", "offset", "length", "count"),
+    [("float32", 2, 2, 2), ("float64", 2, 2, 1), ("float64", 0, 4, 2), ("int16", 1, 3, 6), ("uint8", 3, 1, 4), ("complex64", 2, 2, 1), ("float32", 4, 0, 0)],
+)
+def test_a_view_is_as_long_as_it_says_and_begins_where_it_says(of: str, offset: int, length: int, count: int) -> None:
+    """All of the view is there, and not one element more."""
+    content = bytes(range(16))
+    made = {
+        elements: archive(tensor_v3(of, 4, ints(elements) + ints(1), kind="FloatStorage", view=view(offset, length)), {"0": content})
+        for elements in (count, count + 1)
+    }
+    found = outcome(made[count])
+    assert (found.shape, found.tobytes()) == ((count,), content[offset * 4 : (offset + length) * 4])
+    refused(made[count + 1], "SL401")
+
+
+def test_half_bytes_of_a_view_count_as_two() -> None:
+    def half(count: int) -> bytes:
+        stored = f"MARK\n{text('storage')}{name('torch', 'QUInt4x2Storage')}{text('0')}{text('cpu')}{integer(4)}{view(1, 2)}TUPLE\nBINPERSID\n"
+        return archive(
+            quantized(PER_TENSOR + HALF + integer(0))
+            .replace(storage("QInt8Storage", "'0'", numel="BININT1 6"), stored)
+            .replace(ints(2, 3) + ints(3, 1), ints(count) + ints(1)),
+            {"0": bytes(4)},
+        )
+
+    assert outcome(half(4)).shape == (4,)
+    refused(half(5), "SL401")
 
 
 @pytest.mark.parametrize(
@@ -136,3 +175,135 @@ def test_a_device_tensor_has_the_dtype_that_the_call_names(of: str) -> None:
     listing = call("torch._utils", "_rebuild_device_tensor_from_cpu_tensor", tensor() + name("torch", of) + text("xla:0") + "NEWFALSE\n")
     found = outcome(archive(listing))
     assert isinstance(found, Refused) or found.dtype == of
+
+
+def test_tensors_and_their_bytes_are_counted() -> None:
+    report = safeload.scan(archive(tensor() + tensor(ints(2), ints(0)) + "TUPLE2\n"))
+    assert (report.tensors, report.tensor_bytes) == (2, 32)
+    empty = safeload.scan(archive("NONE\n"))
+    assert (empty.tensors, empty.tensor_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("flag", ["NEWTRUE\n", "NEWFALSE\n", ""])
+def test_whether_a_tensor_wants_a_gradient_is_what_its_call_says(flag: str) -> None:
+    of = "_rebuild_tensor_v2" if flag else "_rebuild_tensor"
+    made = call("torch._utils", of, storage() + integer(0) + ints(2, 3) + ints(3, 1) + (flag + "EMPTY_DICT\n" if flag else ""))
+    parameter = call("torch._utils", "_rebuild_parameter", made + "NEWTRUE\nEMPTY_DICT\n")
+    with safeload.open(archive(f"EMPTY_DICT\n{text('a')}{made}SETITEM\n{text('b')}{parameter}SETITEM\n")) as file:
+        assert (file.info("a").requires_grad, file.info("b").requires_grad) == (flag == "NEWTRUE\n", True)
+
+
+@pytest.mark.parametrize(
+    ("of", "stored"),
+    [
+        ("float32", [1.5, -2.0]),
+        ("float16", [0.5, 1.0]),
+        ("bfloat16", [0.5, 1.0]),
+        ("complex64", [1 + 2j, -3j]),
+        ("int64", [1, -5]),
+        ("int16", [1, -5]),
+        ("uint32", [1, 7]),
+    ],
+)
+def test_what_is_marked_as_negated_or_conjugated_has_the_values_that_torch_shows(of: str, stored: list[complex]) -> None:
+    plain = np.array(stored).astype(of if of != "bfloat16" else ml_dtypes.bfloat16)
+    off: dict[str, str] = {"neg": "NEWFALSE\n", "conj": "NEWFALSE\n"}
+    for flags, wanted in ((off, plain), ({**off, "neg": "NEWTRUE\n"}, -plain), ({**off, "conj": "NEWTRUE\n"}, plain.conj())):
+        found = outcome(archive(tensor_v3(of, plain.nbytes, ints(2) + ints(1), flags=paired(**flags)), {"0": plain.tobytes()}))
+        assert found.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize("of", ["int8", "uint8", "float8_e4m3fn", "bool", "bits8"])
+def test_what_torch_does_not_negate_is_not_marked(of: str) -> None:
+    assert outcome(archive(tensor_v3(of, 2, ints(2) + ints(1), flags=paired(neg="NEWFALSE\n")), {"0": bytes(2)})).shape == (2,)
+    refused(archive(tensor_v3(of, 2, ints(2) + ints(1), flags=paired(neg="NEWTRUE\n")), {"0": bytes(2)}), "SL406")
+
+
+TWICE = tensor() + tensor() + "TUPLE2\n"
+NJT = call(
+    "torch.nested._internal.nested_tensor",
+    "_rebuild_njt",
+    paired(values=tensor(ints(6), ints(1)), offsets=tensor(ints(3), ints(1), stored=storage("LongStorage", "'1'", numel="BININT1 3"))),
+)
+COPIED = raw(bytes(100_000)) + "BINPUT 0\nPOP\n" + dtype("u1") + "BINPUT 1\nPOP\n"
+
+
+@pytest.mark.parametrize(
+    ("limits", "listing", "said", "back"),
+    [
+        ({"tensors": 1}, TWICE, "the file holds more tensors", -1),
+        ({"tensor_bytes": 23}, TWICE, "a tensor spans 24 bytes", -3),
+        ({"total_tensor_bytes": 47}, TWICE, "all tensors together span more", -1),
+        ({"total_tensor_bytes": 71}, NJT, "all tensors together span more", -1),
+        ({"copy_ratio": 1}, COPIED + (array("BINGET 1\n", ints(100_000), "BINGET 0\n") + "POP\n") * 60 + "NONE\n", "its calls copy more", -35),
+    ],
+)
+def test_the_proof_keeps_to_the_budget_and_says_where(limits: dict[str, int], listing: str, said: str, back: int) -> None:
+    """One below what the file needs; with that, it is accepted."""
+    storages = {"0": bytes(24), "1": pack("<3q", 0, 2, 6)}
+    (finding,) = (finding for finding in safeload.scan(archive(listing, storages), limits=limits).findings if finding.rule == "SL901")
+    places = [place for opcode, _, place in pickletools.genops(stream(listing)) if opcode.name in ("REDUCE", "BUILD")]
+    assert (finding.message.startswith(said), finding.member) == (True, "a/data.pkl")
+    assert finding.offset == places[back]
+    ((name, value),) = limits.items()
+    assert safeload.scan(archive(listing, storages), limits={name: value + 1 if name != "copy_ratio" else 1_000}).verdict == "accepted"
+
+
+def test_the_proof_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[tuple[str | None, int | None]] = []
+
+    def look(self: Budget, member: str | None = None, offset: int | None = None) -> None:
+        if sys._getframe(1).f_code.co_name == "_run":
+            looks.append((member, offset))
+
+    monkeypatch.setattr(Budget, "check_time", look)
+    listing = "EMPTY_LIST\n" + (call("collections", "OrderedDict") + "APPEND\n") * 1_500
+    data = stream(listing)
+    assert safeload.scan(archive(listing)).verdict == "accepted"
+    ops = [(opcode.name, place) for opcode, _, place in pickletools.genops(data)]
+    log = [place for number, (kind, place) in enumerate(ops) if kind == "REDUCE" or (kind == "GLOBAL" and number < 3)]  # a name is logged once
+    assert looks == [("a/data.pkl", log[index]) for index in range(0, len(log), RECORDS_PER_CHECK)]
+
+
+CHANNELS = {"0": bytes(6), "1": pack("<2q", 0, 1), "2": pack("<2f", 0.5, 2)}
+SCALES, WHOLES, PARTS = listed(HALF, "BINFLOAT 2\n"), listed(integer(0), integer(1)), vector("FloatStorage", "'2'", 2)
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "scheme", "axis"),
+    [
+        (PER_TENSOR + HALF + integer(3), "per_tensor_affine", None),
+        (name("torch", "per_tensor_symmetric") + HALF + integer(0), "per_tensor_symmetric", None),
+        (PER_TENSOR + integer(-(1 << 63)) + integer((1 << 63) - 1), "per_tensor_affine", None),
+        (PER_TENSOR + integer((1 << 63) - 1) + integer(-(1 << 63)), "per_tensor_affine", None),
+        (PER_CHANNEL + SCALES + WHOLES + integer(0), "per_channel_affine", 0),
+        (PER_CHANNEL + listed(HALF, HALF, HALF) + listed(*[integer(0)] * 3) + integer(1), "per_channel_affine", 1),
+        (name("torch", "per_channel_symmetric") + SCALES + WHOLES + integer(0), "per_channel_symmetric", 0),
+        (PER_CHANNEL + PARTS + vector("LongStorage", "'1'", 2) + integer(0), "per_channel_affine", 0),
+        (PER_CHANNEL + PARTS + vector("ByteStorage", "'1'", 16).replace(ints(16), ints(2)) + integer(0), "per_channel_affine", 0),
+        (PER_CHANNEL + SCALES + PARTS + integer(0), "per_channel_affine_float_qparams", 0),
+    ],
+)
+def test_a_quantised_tensor_keeps_its_scheme_and_its_axis(quantizer: str, scheme: str, axis: int | None) -> None:
+    found = outcome(archive(quantized(quantizer), CHANNELS))
+    assert (found.dtype, found.scheme, found.axis, found.int_repr.shape) == ("qint8", scheme, axis, (2, 3))
+
+
+def test_the_quantiser_of_torch_1_2_stands_as_arguments() -> None:
+    def made(scale: str, zero_point: str) -> bytes:
+        stored = storage("QInt8Storage", "'0'", numel="BININT1 6")
+        return archive(
+            call("torch._utils", "_rebuild_qtensor", f"{stored}{integer(0)}{ints(2, 3)}{ints(3, 1)}{scale}{zero_point}NEWFALSE\nEMPTY_DICT\n"), CHANNELS
+        )
+
+    found = outcome(made(HALF, integer(3)))
+    assert (found.scheme, found.scale, found.zero_point, found.axis) == ("per_tensor_affine", 0.5, 3, None)
+    (error,) = safeload.scan(made(HALF, integer(1 << 63))).errors
+    assert (error.rule, error.message) == ("SL405", "the scale of a quantised tensor is no number that torch holds")
+
+
+@pytest.mark.parametrize("device", [text("cuda:1"), call("torch", "device", text("cuda") + integer(1))])
+@pytest.mark.parametrize("grad", ["NEWTRUE\n", "NEWFALSE\n"])
+def test_a_wrapper_keeps_what_its_call_says(device: str, grad: str) -> None:
+    found = outcome(wrapper(size=ints(2, 3), stride=ints(3, 1), device=device, grad=grad))
+    assert (found.dtype, found.shape, found.strides, found.device, found.requires_grad) == ("float32", (2, 3), (3, 1), "cuda:1", grad == "NEWTRUE\n")

@@ -36,7 +36,11 @@ MESSAGES: dict[str, tuple[bytes, str, str]] = {
         "this is JSON text (b'{\"error\": 404}'): it is no checkpoint; a server may have sent its error in its place",
     ),
     "newline": (b"\n\n", "SL001", rf"the file starts with b'\n\n' {NOTHING}"),
-    "text": (b"Entry not found", "SL001", f"the file starts with b'Entry not found' {NOTHING}"),
+    "text": (
+        b"Entry not found",
+        "SL003",
+        "this is text ('Entry not found'): it holds no program for a loader of checkpoints; a server may have sent its error in place of one",
+    ),
     "png": (b"\x89PNG\r\n\x1a\n..", "SL003", "this is a PNG image: it is no checkpoint"),
     "pdf": (b"%PDF-1.7", "SL003", "this is a PDF document: it is no checkpoint"),
     "elf": (b"\x7fELF\2\1\1", "SL003", "this is an ELF program or library: it is no checkpoint"),

@@ -13,7 +13,19 @@ from msgspec.structs import replace
 
 from safeload.budget import Budget, exceeded
 from safeload.containers.base import Container, Member
-from safeload.containers.sniff import GGUF_MAGIC, HEAD_BYTES, NPY_MAGIC, SEVENZIP_MAGIC, Sniffed, is_legacy, is_msgpack, is_safetensors, is_tar, sniff
+from safeload.containers.sniff import (
+    GGUF_MAGIC,
+    HEAD_BYTES,
+    NPY_MAGIC,
+    SEVENZIP_MAGIC,
+    Sniffed,
+    is_legacy,
+    is_msgpack,
+    is_safetensors,
+    is_tar,
+    sniff,
+    sniff_text,
+)
 from safeload.containers.torch_zip import read_torch_zip
 from safeload.containers.zip_end import LOCAL_SIGNATURE, ends_as_zip
 from safeload.containers.zip_names import shown
@@ -155,7 +167,7 @@ def _something_else(source: ByteSource, head: bytes) -> Container:
         if source.read(position, len(HDF5_MAGIC)) == HDF5_MAGIC:
             return _single("hdf5", source)
         position *= 2
-    found = recognise(source)
+    found = recognise(source) or sniff_text(head)
     if found is not None:
         raise UnsupportedFormat(_sentence(found), rule=found.rule)
     raise UnsupportedFormat(

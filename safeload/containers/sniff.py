@@ -6,6 +6,7 @@ both a pickle and an lzma stream, `\\x89` both a pickle and a PNG. A file taken 
 
 from __future__ import annotations
 
+import codecs
 import re
 
 import msgspec
@@ -19,6 +20,7 @@ TAR_CHECKSUM = slice(148, 156)  # POSIX ustar; filled with blanks while summing
 NPY_MAGIC = b"\x93NUMPY"
 GGUF_MAGIC = b"GGUF"
 SEVENZIP_MAGIC = b"7z\xbc\xaf\x27\x1c"
+LEAST_TEXT = 4  # letters: shorter ones say too little
 LFS_PREFIX = b"version https://git-lfs"
 
 
@@ -109,6 +111,18 @@ def _sniff_text(head: bytes, size: int) -> Sniffed | None:
     if _YAML.match(head):
         return Sniffed(f"YAML text ({shown(head[:40])})", "it is no checkpoint", "SL003")
     return None
+
+
+def sniff_text(head: bytes) -> Sniffed | None:
+    """What a file that begins as text is, where nothing else has a name for it: words in UTF-8, without control characters."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head, len(head) < HEAD_BYTES)  # the last letter of a head may be cut
+    except UnicodeDecodeError:
+        return None
+    if len(text.strip()) < LEAST_TEXT or not all(letter.isprintable() or letter in "\t\r\n\f" for letter in text):
+        return None
+    hint = "it holds no program for a loader of checkpoints; a server may have sent its error in place of one"
+    return Sniffed(f"text ({shown(text[:40])})", hint, "SL003")
 
 
 def is_msgpack(head: bytes) -> bool:

@@ -107,7 +107,11 @@ SEVENZIP = find_spec("py7zr") is not None
         (b"PK\7\x08PK\3\4", "SL103", "disks"),
         (b"PK\3\4" + bytes(3000), "SL004", "3,004 bytes"),
         (ARCHIVE[:-5], "SL004", "cut short"),
-        (b"not a pickle", "SL001", "not a pickle"),
+        (b"not a pickle", "SL003", "this is text ('not a pickle')"),
+        ("\u00e9".encode() * 5_000, "SL003", "this is text"),
+        (b"a" + "\u00e9".encode() * 5_000, "SL003", "this is text"),
+        (b"not a \x00pickle", "SL001", "nothing that safeload knows"),
+        (b"not a \xffpickle", "SL001", "nothing that safeload knows"),
         (b"channels:\n- conda-forge\ndependencies:\n", "SL003", "YAML"),  # conda.yaml; c names a module
         (b"config: a b\r\nx\r\n", "SL003", "YAML"),
         (b"\n\n\x1b]0;title\7", "SL001", "nothing that safeload knows"),

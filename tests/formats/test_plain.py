@@ -77,7 +77,7 @@ def test_a_payload_of_protocol_0_in_text(pack: object) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "rule", "verdict"),
     [
-        ("broken.pkl", b"no pickle at all", "SL001", "inconclusive"),
+        ("broken.pkl", b"no pickle at all", "SL003", "inconclusive"),
         ("empty.pt", b"?", "SL001", "inconclusive"),
         ("picture", BINARY, "SL122", "inconclusive"),
         ("weights.h5", b"\x89HDF\r\n\x1a\n" + bytes(9), "SL002", "inconclusive"),

@@ -11,7 +11,6 @@ import zlib
 
 from safeload.budget import Budget, exceeded
 from safeload.containers.base import STORED, Member
-from safeload.containers.salvage import Zlib, salvaged
 from safeload.errors import ContainerError
 from safeload.limits import MIB, Limits
 from safeload.source import ByteSource
@@ -88,6 +87,8 @@ def _inflate(source: ByteSource, member: Member, limits: Limits, budget: Budget 
 def _before(source: ByteSource, member: Member, at: int, chunk: bytes, budget: Budget) -> bytes:
     """What the chunk at `at`, in which the damage is, holds in front of it."""
     passed = (source.read(member.offset + start, CHUNK_BYTES) for start in range(0, at, CHUNK_BYTES))
+    from safeload.containers.salvage import Zlib, salvaged  # few streams are broken
+
     return salvaged(Zlib(zlib.decompressobj(RAW_DEFLATE)), zlib.error, passed, chunk, CHUNK_BYTES, budget.check_time)
 
 

@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from hostile.hostile import archive, ints, storage, stream, tensor, vector
-from policy.listings import Refused, array, call, dtype, integer, listed, name, outcome, paired, quantized, raw, refused, tensor_v3, text
+from policy.listings import Refused, array, call, dtype, integer, listed, name, new, outcome, paired, quantized, raw, refused, tensor_v3, text
 
 import safeload
 from safeload.budget import Budget
@@ -307,3 +307,62 @@ def test_the_quantiser_of_torch_1_2_stands_as_arguments() -> None:
 def test_a_wrapper_keeps_what_its_call_says(device: str, grad: str) -> None:
     found = outcome(wrapper(size=ints(2, 3), stride=ints(3, 1), device=device, grad=grad))
     assert (found.dtype, found.shape, found.strides, found.device, found.requires_grad) == ("float32", (2, 3), (3, 1), "cuda:1", grad == "NEWTRUE\n")
+
+
+STATE = f"MARK\n{storage()}{integer(0)}{ints(6)}{ints(1)}TUPLE\nBUILD\n"
+
+
+@pytest.mark.parametrize("made", [call("torch", "FloatTensor"), new("torch.nn.parameter", "Parameter")], ids=["tensor", "parameter"])
+def test_a_tensor_that_something_was_proved_with_takes_no_other_state(made: str) -> None:
+    """Components of a nested tensor lie in the buffer that it was given: with another state it could be shorter."""
+    tables = [tensor(ints(2, 2), ints(2, 1), stored=storage("LongStorage", f"'{key}'", numel="BININT1 4")) for key in (1, 2)]
+    whole = call("torch._utils", "_rebuild_nested_tensor", f"{made}{STATE}BINPUT 0\n" + "".join(tables) + vector("LongStorage", "'3'", 2))
+    storages = {"0": bytes(24), "1": pack("<4q", 1, 2, 2, 2), "2": pack("<4q", 2, 1, 2, 1), "3": pack("<2q", 0, 2)}
+    assert [part.shape for part in outcome(archive(whole, storages)).components] == [(1, 2), (2, 2)]
+    late = f"{whole}BINGET 0\n{STATE}POP\n"
+    (finding,) = safeload.scan(archive(late, storages)).errors
+    places = [place for opcode, _, place in pickletools.genops(stream(late)) if opcode.name == "BUILD"]
+    assert (finding.rule, finding.message) == ("SL405", "a tensor is given another state after it became a part of one")
+    assert (finding.member, finding.offset) == ("a/data.pkl", places[-1])
+
+
+def test_an_array_that_stands_for_a_tensor_takes_no_other_state() -> None:
+    empty = call("numpy._core.multiarray", "_reconstruct", name("numpy", "ndarray") + ints(0) + raw(b"b"))
+    made = call("torch._utils", "_rebuild_device_tensor_from_numpy", f"{empty}BINPUT 0\n{name('torch', 'int8')}{text('xla:0')}NEWFALSE\n")
+    assert outcome(archive(made)).shape == (0,)
+    state = f"MARK\nBININT1 1\n{ints(1)}{dtype('f4')}NEWFALSE\n{raw(bytes(4))}TUPLE\nBUILD\n"
+    (finding,) = safeload.scan(archive(f"{made}BINGET 0\n{state}POP\n", {})).errors
+    assert (finding.rule, finding.message) == ("SL407", "an array is given another state after it had one")
+
+
+def test_an_array_that_could_not_be_made_stands_for_no_tensor() -> None:
+    wrong = call("numpy._core.multiarray", "_reconstruct", name("numpy", "ndarray") + ints(1) + raw(b"b"))
+    listing = call("torch._utils", "_rebuild_device_tensor_from_numpy", f"{wrong}{name('torch', 'int8')}{text('xla:0')}NEWFALSE\n")
+    said = [(finding.rule, finding.message) for finding in safeload.scan(archive(listing, {})).errors]
+    assert said == [("SL407", "an array is made with the shape (0,), before its state says more"), ("SL407", "the array of a device tensor is not valid")]
+
+
+@pytest.mark.parametrize(
+    ("seed", "offset", "kind", "shape", "fits"),
+    [
+        (0, None, "ByteStorage", (6,), True),
+        ((1 << 64) - 1, (1 << 64) - 1, "ByteStorage", (6,), True),
+        (-(1 << 63), -(1 << 63), "ByteStorage", (6,), True),
+        (1 << 64, None, "ByteStorage", (6,), False),
+        (0, 1 << 64, "ByteStorage", (6,), False),
+        (-(1 << 63) - 1, None, "ByteStorage", (6,), False),
+        (0, -(1 << 63) - 1, "ByteStorage", (6,), False),
+        (0, None, "CharStorage", (6,), False),
+        (0, None, "ByteStorage", (2, 3), False),
+    ],
+)
+def test_the_state_of_a_generator(seed: int, offset: int | None, kind: str, shape: tuple[int, ...], fits: bool) -> None:
+    stored = tensor(ints(*shape), ints(*(3, 1)[-len(shape) :]), stored=storage(kind, "'0'", numel="BININT1 6"))
+    state = integer(seed) + ("NONE\n" if offset is None else integer(offset)) + stored
+    data = archive(call("torch._C", "Generator", call("torch", "device", text("cpu"))) + f"{state}TUPLE3\nBUILD\n", {"0": bytes(6)})
+    if fits:
+        found = outcome(data)
+        assert (found.seed, found.offset, found.state.shape) == (seed, offset, shape)
+        return
+    (finding,) = safeload.scan(data).errors
+    assert (finding.rule, finding.message) == ("SL406", "the state of a Generator is a seed and an offset of 64 bits, and a vector of bytes")

@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from safeload.cli.common import EXIT_ACCEPTED, EXIT_NO_VERDICT, check_encoding, complain, encoding_option, refuse, stdin_or_path, terminal_width
+from safeload.containers.base import Container
 from safeload.errors import CheckpointError
 from safeload.escape import escape
 from safeload.judge import Reading
@@ -91,7 +92,7 @@ def _streams(reading: Reading, opened: object, member: str | None) -> Iterator[S
     if reading.container is None:
         yield from _refused(reading, member)
         return
-    for name in [member] if member is not None else reading.container.pickles:
+    for name in [member] if member is not None else _names(reading, reading.container):
         graphs = [(data, graph) for known, data, graph in reading.graphs if known == name]
         error = _error_of(reading, name)
         data = graphs[0][0] if graphs else _content(reading, opened, name)
@@ -102,6 +103,11 @@ def _streams(reading: Reading, opened: object, member: str | None) -> Iterator[S
             position = len(data) if partial else graph.end
         if position < len(data):
             yield Stream(name, data, position, None, error)
+
+
+def _names(reading: Reading, container: Container) -> list[str]:
+    """The members that are pickles of this file; where it has none, as an archive of other files, those that were interpreted in it."""
+    return list(container.pickles) or list(dict.fromkeys(name for name, _, _ in reading.graphs))
 
 
 def _refused(reading: Reading, member: str | None) -> Iterator[Stream]:
@@ -124,9 +130,12 @@ def _content(reading: Reading, opened: object, name: str) -> bytes:
     from safeload.containers.inflate import read_member
     from safeload.source import open_source
 
-    found = reading.container.members.get(name) if reading.container is not None else None
-    if found is None:
+    container = reading.container
+    found = container.members.get(name) if container is not None else None
+    if container is None or found is None:
         return b""
+    if container.wrappers or container.unpacked_from is not None:  # its places are in what was inflated, which is in memory
+        return read_member(container.source, found, DEFAULT_LIMITS, budget=reading.budget)
     with open_source(opened, DEFAULT_LIMITS) as source:  # type: ignore[arg-type]
         return read_member(source, found, DEFAULT_LIMITS, budget=reading.budget)
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli import snapshot
 from tests.cli.inputs import BROKEN, EVIL, PLAIN, run, state_dict
+from tests.formats.test_plain import zipped
 
 
 @pytest.fixture
@@ -52,6 +53,21 @@ def test_members(here: Path) -> None:
     missing = run("dis", "x.pt", "--member", "archive/nope")
     assert (missing.code, missing.out) == (2, "")
     assert "there is archive/data.pkl" in missing.err
+
+
+def test_the_pickles_in_an_archive_of_other_files(here: Path) -> None:
+    """The listing that a report on such a file points to."""
+    (here / "x.zip").write_bytes(zipped({"a.zip": zipped({"evil.pkl": EVIL}), "good.pkl": PLAIN, "readme.txt": b"text"}))
+    whole = run("dis", "x.zip")
+    assert whole.code == 0 and "a.zip!/evil.pkl from 0x0" in whole.out and "good.pkl from 0x0" in whole.out
+    assert "posix.system('true')" in run("dis", "x.zip", "--member", "a.zip!/evil.pkl").out
+
+
+def test_a_member_of_an_archive_that_was_inflated(here: Path) -> None:
+    """Its bytes are those that were judged, and not whatever stands at that place in the compressed file."""
+    for name, data in (("x.zip", zipped({"good.pkl": PLAIN, "note": b"hi"})), ("x.zip.gz", gzip.compress(zipped({"good.pkl": PLAIN, "note": b"hi"})))):
+        (here / name).write_bytes(data)
+        assert run("dis", name, "--member", "note").out.splitlines()[1].split()[1:3] == ["BINGET", "105"], name
 
 
 def test_around(here: Path) -> None:

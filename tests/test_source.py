@@ -19,7 +19,7 @@ from builds import dense, pairs, torch_zip
 import safeload
 from safeload.errors import CheckpointError, LimitExceeded
 from safeload.limits import DEFAULT_LIMITS, Limits
-from safeload.source import open_source
+from safeload.source import ByteSource, open_source
 
 FLOATS = np.arange(6, dtype="<f4")
 DATA = torch_zip(pairs(w=dense("FloatStorage", 6, (2, 3), (3, 1)), tail=dense("FloatStorage", 6, (2,), (1,), offset=4)), {"0": FLOATS.tobytes()})
@@ -325,3 +325,32 @@ def test_a_source_may_be_empty(tmp_path: Path) -> None:
 def test_the_limits_of_a_source_are_those_of_the_call() -> None:
     with pytest.raises(LimitExceeded):
         open_source(DATA, Limits(file_bytes=3))
+
+
+# ---- hints ------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no hints about files")
+def test_what_is_expected_of_a_cold_file_is_asked_for_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda fd, offset, length, advice: asked.append((offset, length)))
+    path = tmp_path / "cold.bin"
+    path.write_bytes(bytes(1 << 14))
+    with open_source(path, DEFAULT_LIMITS) as source:
+        monkeypatch.setattr(ByteSource, "_is_cached", lambda *_: False)
+        source.expect([0, 4096, 8192], 512)
+        assert asked == [(4096, 512), (8192, 512)], "the first one is read at once anyway"
+        monkeypatch.setattr(ByteSource, "_is_cached", lambda *_: True)
+        source.expect([0, 4096], 512)
+        assert len(asked) == 2, "a file that is in the page cache needs none"
+
+
+def test_a_hint_changes_nothing_and_never_fails(tmp_path: Path) -> None:
+    path = tmp_path / "warm.bin"
+    path.write_bytes(b"abcdef")
+    with open_source(path, DEFAULT_LIMITS) as source:
+        source.expect([], 8)
+        source.expect([0, 3, 10_000], 512)
+        assert source.read(0, 6) == b"abcdef"
+    source.expect([0], 1)  # closed
+    ByteSource(name="<bytes>", size=3, buffer=b"abc").expect([0, 1], 1)

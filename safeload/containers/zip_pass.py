@@ -58,6 +58,7 @@ def members_in_one_pass(
     data, first, behind = b"", 0, 0  # the bytes that are here, and where they stand in the file
     open_entry: Entry | None = None  # the member whose descriptor is not judged yet, and where its data ends
     data_end = 0
+    hinted = False
     for place, index in enumerate(order):
         entry = entries[index]
         at, raw, name, flags, method, crc, stored_size, size = entry
@@ -68,6 +69,9 @@ def members_in_one_pass(
             if data_end < first or data_end + needed > behind:
                 close = place < dense and offsets[place + DENSE_HEADERS] <= data_end + DENSE_BYTES
                 first, behind = data_end, min(data_end + max(DENSE_BYTES if close else SPARSE_BYTES, needed), end)
+                if not close and not hinted:
+                    hinted = True
+                    source.expect([max(offset - DESCRIPTOR_BYTES, 0) for offset in offsets[place:-1]], SPARSE_BYTES)
                 data = source.read(first, behind - first)
             if data_end + needed <= behind:
                 layout = layouts.get(length)

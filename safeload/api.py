@@ -18,7 +18,7 @@ from safeload.limits import Limits
 from safeload.policy.model import Policy
 from safeload.policy.named import load_policy
 from safeload.policy.today import utc_today
-from safeload.source import ByteSource, FileLike, is_seekable, open_source
+from safeload.source import ByteSource, FileLike, is_seekable, is_uri, open_source
 
 if TYPE_CHECKING:
     import os
@@ -88,14 +88,17 @@ def scan(
     verify: Verify = None,
     digest: bool = False,
     loader: Loader = "safeload",
+    online: bool = False,
 ) -> Report:
     """Judge one file without building anything: no array is made and numpy is not imported.
 
     `verify="crc"` compares the CRC-32 of storages too, `digest=True` adds the file's sha256; both read every byte. See `judge` for the procedure.
     `loader="any"` judges for every program that could load the file, and not for safeload alone: what it keeps as records, and code, are errors.
+    `online=True` also takes addresses (`https://`, `s3://bucket/key`, `hf://org/model@revision/file`): only what is judged is fetched, and `Report.remote` says
+    what was; a digest is there only if that was all of it, and `verify` cannot be asked for. Whatever the network does is an inconclusive report.
     Raises `OSError` for a path that cannot be opened and `PolicyFileError`; every file that opens gets a report.
     """
-    return read(f, policy=policy, encoding=encoding, limits=limits, verify=verify, digest=digest, loader=loader).report
+    return read(f, policy=policy, encoding=encoding, limits=limits, verify=verify, digest=digest, loader=loader, online=online).report
 
 
 def read(
@@ -107,12 +110,13 @@ def read(
     verify: Verify = None,
     digest: bool = False,
     loader: Loader = "safeload",
+    online: bool = False,
 ) -> Reading:
     """`scan`, with the interpreted streams beside the report: for listings and explanations."""
     resolved, budget_limits = policy_and_limits(policy, limits)
     options = _options(encoding, "strict", verify=verify, digest=digest, loader=loader)
     try:
-        source = open_source(f, budget_limits)
+        source = _fetched(f, budget_limits, options) if online and is_uri(f) else open_source(f, budget_limits)
     except CheckpointError as error:
         return _unreadable(error, f, resolved, budget_limits)
     with source:
@@ -258,10 +262,27 @@ def _placed(error: CheckpointError, path: str) -> CheckpointError:
     return error
 
 
+def _fetched(f: FileLike, limits: Limits, options: Options) -> ByteSource:
+    if options.verify is not None:
+        raise ValueError("verify reads every byte, and of an address only what is judged is fetched; download the file")
+    from safeload.remote.opening import open_remote
+
+    return open_remote(str(f), limits)
+
+
 def _unreadable(error: CheckpointError, f: FileLike, policy: Policy, limits: Limits) -> Reading:
     from safeload.budget import Budget
     from safeload.findings import Finding
 
-    path = str(f) if isinstance(f, str) else f"<{type(f).__name__}>"
+    path = _shown(f) if isinstance(f, str) else f"<{type(f).__name__}>"
     report = unread_report(path, policy, Finding(rule=error.rule, message=error.message, offset=error.offset))
     return Reading(report=report, container=None, document=None, objects=0, plans=(), graphs=(), ends=(), error=error, budget=Budget(limits), policy=policy)
+
+
+def _shown(f: str) -> str:
+    """A path as it is, an address without its credentials."""
+    if not is_uri(f):
+        return f
+    from safeload.remote.uri import shown
+
+    return shown(f)

@@ -33,6 +33,7 @@ RULES: tuple[Rule, ...] = (
     Rule("SL004", "truncated", "error", "The file ends before what it announces."),
     Rule("SL005", "unreadable-source", "error", "The source could not be read."),
     Rule("SL006", "lfs-pointer", "error", "The file is a git-LFS pointer: what it stands for was not fetched."),
+    Rule("SL007", "partly-read", "note", "The file lies behind a network, and bytes of it were not fetched."),
     Rule("SL101", "zip-no-directory", "error", "No end of central directory where one must be."),
     Rule("SL102", "zip-trailing-bytes", "error", "Bytes or a comment behind the end of the archive."),
     Rule("SL103", "zip-multi-disk", "error", "The archive claims to span several disks."),
@@ -104,7 +105,7 @@ BY_CODE: dict[str, Rule] = {rule.code: rule for rule in RULES}
 
 
 UNDERSTOOD = frozenset({"SL123", "SL124", "SL125", "SL126", "SL203", "SL204", "SL208"})
-GRADED = frozenset({"SL123", "SL124", "SL125", "SL126", "SL310"})
+GRADED = frozenset({"SL007", "SL123", "SL124", "SL125", "SL126", "SL310"})
 """The rules whose level a policy's `[rules]` may set. Every other one carries a law and is always an error: what breaks it was not read or may not be built."""
 
 RUN_ELSEWHERE = frozenset({"SL124", "SL126", "SL310"})
@@ -113,7 +114,7 @@ RUN_ELSEWHERE = frozenset({"SL124", "SL126", "SL310"})
 NAMING = frozenset({"SL203", "SL208", "SL301", "SL302", "SL303", "SL321"})
 """The rules that say which names a stream asks for and what it does with them, whatever else the file holds or lacks."""
 
-WAIVABLE = GRADED | {"SL115", "SL122", "SL322"}
+WAIVABLE = (GRADED - {"SL007"}) | {"SL115", "SL122", "SL322"}  # a waiver is for a digest, and a file that was read in part has none
 """The rules that a `[[waive]]` may take out of the verdict on one file: neither the reading nor the building of a file rests on what they found."""
 
 
@@ -168,6 +169,19 @@ class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
     offset: int  # of the data, from the start of the container
     size: int
     read: bool  # was its content read by the scan (storages need not be)
+    located: bool = True  # False: behind a network its header was not fetched; `offset` is then the least that it can be, and nothing holds for the member
+
+
+class Fetched(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read of a file that lies behind a network, and of which version of it."""
+
+    version: str | None  # the ETag, or the commit; None where the server names none and all bytes came in one answer
+    pinned: Literal["etag", "commit", "whole"]  # what makes all bytes be of one version
+    bytes_read: int  # of bodies, twice where they were sent twice
+    requests: int
+    bytes_unread: int
+    unread: tuple[tuple[int, int], ...] = ()  # (start, end) in the file, the first `MAX_UNREAD`
+    headers_unread: int = 0  # of members: what the directory says of them was held against nothing
 
 
 PROGRAMLESS = frozenset({"safetensors", "gguf", "npy", "npz"})
@@ -197,6 +211,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     beside: tuple[tuple[str, str], ...] = ()  # (name, sha256) of the files beside it that were read with it, where it was asked for
     suppressed_findings: int = 0  # beyond limits.findings
     loader: Loader = "safeload"  # whom it was judged for
+    remote: Fetched | None = None  # of a file behind a network
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -19,10 +19,10 @@ import msgspec
 
 from safeload.budget import Budget
 from safeload.collector import Paused
-from safeload.containers.base import STORED, Container
+from safeload.containers.base import COUNT_BYTES, STORED, UNREAD_COUNTS, Container
 from safeload.containers.detect import open_container
 from safeload.errors import CheckpointError
-from safeload.findings import Finding, GlobalUse, Report, Verdict, verdict_of_error
+from safeload.findings import Fetched, Finding, GlobalUse, Report, Verdict, verdict_of_error
 from safeload.formats.judging import Judging, Options, Verify
 from safeload.formats.readers import SEQUENCES, reader_of
 from safeload.limits import Limits
@@ -57,9 +57,10 @@ def judge(source: ByteSource, policy: Policy, limits: Limits, options: Options) 
         policy = policy.on(utc_today())  # the one look at the calendar, unless the caller has chosen a day
         judging = Judging(source, policy, options, Budget(limits), read_document)
         document = read_document(judging)
+        remote = _fetched(judging)
         apply_terms(judging)
         return Reading(
-            report=_report(judging),
+            report=_report(judging, remote),
             container=judging.container,
             document=document,
             objects=judging.objects or len(judging.plans),
@@ -125,7 +126,7 @@ def _verdict(findings: list[Finding]) -> Verdict:
     return "rejected" if "rejected" in verdicts else "inconclusive" if verdicts else "accepted"
 
 
-def _report(judging: Judging) -> Report:
+def _report(judging: Judging, remote: Fetched | None) -> Report:
     container, policy = judging.container, judging.policy
     verdict = _verdict(judging.findings)
     # the errors that make the verdict first, then the others; what could not be read stays in the report however long it is
@@ -154,7 +155,26 @@ def _report(judging: Judging) -> Report:
         beside=_beside(judging),
         suppressed_findings=judging.suppressed + len(findings) - len(kept),
         loader=judging.options.loader,
+        remote=remote,
     )
+
+
+def _fetched(judging: Judging) -> Fetched | None:
+    """What was read of a file behind a network. That not all of it was is a note, or what the policy makes of that (law 4)."""
+    if judging.file.fetched is None:
+        return None
+    container, source, fetched = judging.container, judging.file, judging.file.fetched()
+    headers = 0 if container is None else _headers_unread(container)
+    fetched = msgspec.structs.replace(fetched, headers_unread=headers)
+    if fetched.bytes_unread:
+        beyond = f"; {headers:,} of its members have a header there, which was held against nothing" if headers else ""
+        judging.find("SL007", f"{fetched.bytes_unread:,} of {source.size:,} bytes were not fetched, and nothing is said of them{beyond}", level="note")
+    return fetched
+
+
+def _headers_unread(container: Container) -> int:
+    """Members whose local header, or whose number of elements in a legacy file, was not read when the file was taken apart."""
+    return sum(member.pending is not None for member in container.members.values()) + int(container.info.get(UNREAD_COUNTS, 0))
 
 
 def _accounted(judging: Judging) -> int:
@@ -167,7 +187,7 @@ def _accounted(judging: Judging) -> int:
         return 0
     accounted = container.accounted + judging.beside_bytes
     if container.format in SEQUENCES:
-        accounted = judging.ends[-1] if judging.ends else 0
+        accounted = judging.ends[-1] - COUNT_BYTES * int(container.info.get(UNREAD_COUNTS, 0)) if judging.ends else 0
     if judging.wrappers:
         whole = judging.source.size if container.unpacked_from is None else container.unpacked_from
         return judging.file.size if accounted == whole else 0
@@ -175,7 +195,7 @@ def _accounted(judging: Judging) -> int:
 
 
 def _digest(judging: Judging) -> str | None:
-    if not judging.options.digest:
+    if not judging.options.digest or (judging.file.fetched is not None and judging.file.fetched().bytes_unread):
         return None
     try:
         return judging.digest()

@@ -19,6 +19,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     file_bytes: int = 16 * TIB  # bytes; ext4's largest file, so only a sparse or lying source meets it
     spool_bytes: int = 8 * GIB  # bytes read into memory from a stream that cannot seek
+    remote_bytes: int = 1 * GIB  # bytes fetched over a network for one file: directory and pickles, or all of it where a server knows no ranges
+    remote_requests: int = 100  # requests for one file, redirects counting; a zip by torch takes three
     container_depth: int = 4  # files inside files: a compressed archive of checkpoints that are archives takes three
     members: int = 1_000_000  # archive members; the largest real archives measured hold about 20,000
     name_bytes: int = 4_096  # bytes of one member name; PATH_MAX on Linux

@@ -13,11 +13,13 @@ import errno
 import io
 import mmap
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import IO, Any, Union
 
 from safeload.errors import CheckpointError, LimitExceeded
+from safeload.findings import Fetched
 from safeload.folder import METADATA, checked, main_file
 from safeload.limits import Limits
 
@@ -26,6 +28,9 @@ HASH_CHUNK_BYTES = 1 << 20
 
 MAP_NORESERVE = 0x4000  # Linux, include/uapi/asm-generic/mman-common.h; Python names it since 3.13
 NORESERVE_MACHINES = ("x86_64", "aarch64", "riscv64", "s390x")  # where it has this value
+
+TAIL_BYTES = 1 << 16  # of an archive, read at once: a comment's largest length, and with it the directory of a file with some 500 members
+URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 FileLike = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes]]
 
@@ -37,7 +42,7 @@ class ByteSource:
     the source: views are parts of it. One of bytes stays as it is, and views show a copy.
     """
 
-    __slots__ = ("_buffer", "_fd", "_map", "_owns_fd", "_whole", "base", "folder", "is_dcp", "kept", "name", "read_only", "size")
+    __slots__ = ("_buffer", "_fd", "_map", "_owns_fd", "_whole", "base", "fetched", "folder", "is_dcp", "kept", "name", "read_only", "size")
 
     def __init__(self, *, name: str, size: int, base: int = 0, buffer: bytes | bytearray | None = None, fd: int = -1, owns_fd: bool = False) -> None:
         self.name = name
@@ -52,6 +57,21 @@ class ByteSource:
         self.read_only = False  # map so that nothing can be written, and the pages stay those of the page cache
         self.is_dcp = False  # was the folder of a distributed checkpoint opened? Then this is its `.metadata`
         self.kept: list[ByteSource] = []  # sources of shards: open as long as this one
+        self.fetched: Callable[[], Fetched] | None = None  # of a file behind a network: how much of it is here
+
+    @property
+    def is_sparse(self) -> bool:
+        """Does reading cost requests over a network, so that bytes which need not be read are left out? `has` says which are here."""
+        return False
+
+    @property
+    def tail_bytes(self) -> int:
+        """How many bytes of the end to look at for an archive's records."""
+        return TAIL_BYTES
+
+    def has(self, offset: int, length: int) -> bool:
+        """Can these bytes be read without a request?"""
+        return True
 
     def read(self, offset: int, length: int) -> bytes:
         """A private copy of exactly `length` bytes. Raises `CheckpointError` SL004 where the source ends before."""
@@ -228,7 +248,14 @@ def open_sibling(folder: str, name: object, limits: Limits) -> ByteSource:
         raise CheckpointError(f"the file {ascii(name)[:80]} beside this one cannot be opened: {error.strerror}", rule="SL005") from None
 
 
+def is_uri(f: object) -> bool:
+    """Is this the address of something on a network? A file that has such a name is a file."""
+    return isinstance(f, str) and URI.match(f) is not None and not os.path.lexists(f)
+
+
 def _open_path(path: str, limits: Limits) -> ByteSource:
+    if is_uri(path):
+        raise FileNotFoundError(errno.ENOENT, "this is an address, and nothing is fetched over a network without --online (scan(..., online=True))", path)
     fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
     try:
         import stat

@@ -72,7 +72,8 @@ def _waivers(judging: Judging) -> dict[str, str]:
     policy = judging.policy
     today = policy.today
     entries = [waive for waive in policy.waives if today is not None and today <= waive.expires]
-    if not entries or judging.error is not None or judging.file.kept or not any(finding.rule in WAIVABLE for finding in judging.findings):
+    partly = judging.file.fetched is not None and judging.file.fetched().bytes_unread
+    if not entries or partly or judging.error is not None or judging.file.kept or not any(finding.rule in WAIVABLE for finding in judging.findings):
         return {}
     digest = judging.digest()
     return {waive.rule: f"{waive.owner} until {waive.expires}: {waive.reason}" for waive in entries if waive.sha256 == digest}

@@ -49,6 +49,8 @@ REACH: dict[str, tuple[Any, int]] = {
 ELSEWHERE = {
     # limits that take more than a small file, or another source, and the tests of both their sides
     "spool_bytes": "test_source.py:test_both_sides_of_spool_bytes",
+    "remote_bytes": "remote/test_http.py:test_both_sides_of_remote_bytes",
+    "remote_requests": "remote/test_http.py:test_both_sides_of_remote_requests",
     "container_depth": "test_limits.py:test_files_in_files",
     "directory_bytes": "containers/test_zip_central.py:test_the_budget_is_held_before_anything_is_read",
     "compression_ratio": "test_limits.py:test_the_ratio_counts_above_a_megabyte",

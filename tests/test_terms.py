@@ -251,7 +251,7 @@ def test_a_rule_that_the_policy_made_an_error_can_be_waived() -> None:
 
 
 def test_nothing_that_is_graded_or_waived_says_that_a_file_was_not_read() -> None:
-    assert GRADED <= WAIVABLE
+    assert GRADED - {"SL007"} <= WAIVABLE  # of a file that was read in part there is no digest to waive anything for
     assert not {rule for rule in WAIVABLE if rule.startswith(("SL0", "SL2", "SL4", "SL9"))}
     assert not {rule for rule in WAIVABLE if rule.startswith("SL30")}
 

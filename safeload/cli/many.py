@@ -17,7 +17,8 @@ from safeload.cli.config import Chosen, refuse_listed
 from safeload.cli.walk import Target
 from safeload.errors import PolicyFileError
 from safeload.report.writer import Row
-from safeload.sweep.many import rows_of
+from safeload.source import is_uri
+from safeload.sweep.many import address, rows_of
 from safeload.sweep.one import Item, Job
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -100,10 +101,12 @@ def _name(name: bytes, end: bytes) -> Iterator[str]:
 def judged(targets: Iterable[Target], job: Job, many: Many) -> Iterator[tuple[Target, Row]]:
     """Each target with its row, in their order."""
     for item, row in rows_of(map(_item, targets), job, jobs=many.jobs):
-        yield Target("-" if item.source is not None else item.shown, item.problem), row
+        yield Target("-" if item.source is not None and not isinstance(item.source, str) else item.shown, item.problem), row
 
 
 def _item(target: Target) -> Item:
     if target.path == "-":
         return Item("<stdin>", stdin_or_path("-"))
+    if target.problem is None and is_uri(target.path):
+        return address(target.path)
     return Item(target.path, None, target.problem)

@@ -13,11 +13,12 @@ from safeload.judge import Verify
 
 
 @click.command()
-@click.argument("paths", nargs=-1, metavar="[PATH|-]...")
+@click.argument("paths", nargs=-1, metavar="[PATH|URI|-]...")
 @policy_option
 @format_option
 @click.option("--output", "-o", metavar="FILE", help="Write the report there instead of to standard output.")
 @click.option("--all", "show_all", is_flag=True, help="Show every finding in full, and every name.")
+@click.option("--online", is_flag=True, help="Also fetch https://, s3:// and hf:// addresses, and of them only what is judged.")
 @click.option("--exclude", metavar="GLOB", multiple=True, help="Skip such files of a folder; may be given more than once.")
 @click.option("--verify", type=click.Choice(["crc"]), help="Compare the CRC-32 of the storages too, which reads every byte.")
 @click.option("--loader", type=click.Choice(["safeload", "any"]), default="safeload", help="any: whatever another loader would import or run is an error.")
@@ -38,6 +39,7 @@ def scan(
     loader: Loader,
     digest: bool | None,
     locked: str | None,
+    online: bool,
     second_opinion: bool | None,
     exit_zero: bool,
     encoding: str,
@@ -46,6 +48,8 @@ def scan(
     """Judge files without running or building anything in them.
 
     PATH is a file, a folder (all files below it), a glob or - for standard input.
+    URI, with --online, is https://, s3://bucket/key, hf://org/model@revision for all
+    files of a repository, or hf://org/model@revision/file.
 
     Exit codes: 0 accepted, 1 rejected, 2 no verdict or wrong usage, 3 nothing to
     check. The worst file decides, in the order 1, 2, 3, 0. A policy in mode audit
@@ -65,5 +69,6 @@ def scan(
         exit_zero=exit_zero,
         encoding=encoding,
         many=many,
+        online=online,
     )
     return run_scan(asked, lambda paths: project_policy(policy, paths))

@@ -57,6 +57,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     exit_zero: bool = False
     encoding: str = "utf-8"
     many: Many = Many()
+    online: bool = False
 
 
 class Comparing(msgspec.Struct, kw_only=True):
@@ -84,6 +85,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     loader: Loader = "safeload"
     comparing: Comparing | None = None
     outputs: tuple[Output, ...] = ()
+    online: bool = False
 
     @property
     def policy(self) -> Policy:
@@ -101,6 +103,12 @@ def run_scan(asked: Asked, choose: Callable[[tuple[str, ...]], Chosen]) -> int:
     """The exit code. `choose` gives the policy for the paths that are judged."""
     check_encoding(asked.encoding)
     paths, exclude = tuple(globbed(asked.paths)), asked.exclude
+    walked = Walked()
+    if asked.online:
+        from safeload.cli.online import addresses, refuse
+
+        refuse(asked.locked, asked.verify)
+        paths, walked.excluded = addresses(paths, exclude)
     wanted = outputs_of(asked.formats, asked.output)
     comparing = _comparing(asked.locked) if asked.locked is not None else None
     if comparing is not None:
@@ -119,16 +127,25 @@ def run_scan(asked: Asked, choose: Callable[[tuple[str, ...]], Chosen]) -> int:
         loader=asked.loader,
         comparing=comparing,
         outputs=wanted,
+        online=asked.online,
     )
-    return _write(paths, exclude, plan, run, needs, asked.many, exit_zero=asked.exit_zero)
+    return _write(paths, exclude, plan, run, needs, asked.many, walked, exit_zero=asked.exit_zero)
 
 
-def _write(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, run: Run, needs: Needs, many: Many, *, exit_zero: bool) -> int:
+def _write(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, run: Run, needs: Needs, many: Many, walked: Walked, *, exit_zero: bool) -> int:
     """Judge the files, and hand each to every report as soon as it is judged. The exit code is the last thing that a report is told."""
     from safeload.cli.rows import row_for
 
-    walked = Walked()
-    job = Job(policy=plan.policy, encoding=plan.encoding, verify=plan.verify, digest=plan.digest, loader=plan.loader, needs=needs, row=row_for)
+    job = Job(
+        policy=plan.policy,
+        encoding=plan.encoding,
+        verify=plan.verify,
+        digest=plan.digest,
+        loader=plan.loader,
+        online=plan.online,
+        needs=needs,
+        row=row_for,
+    )
     codes: set[int] = set()
     counts: dict[Verdict, int] = dict.fromkeys(VERDICTS, 0)
     with reports(plan.outputs, run) as out:

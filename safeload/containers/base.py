@@ -13,6 +13,15 @@ Role = Literal["pickle", "storage", "record", "directory", "file", "code", "unkn
 NAMED_ALONE = frozenset({"hdf5", "msgpack"})  # formats of files that are looked into and not taken apart: no byte of them is accounted for
 STORED = 0
 DEFLATED = 8
+COUNT_BYTES = 8  # of the number of elements in front of each payload of torch's sequential format
+UNREAD_COUNTS = "unread_counts"  # in `Container.info`: how many of these were not read, since the file lies behind a network
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """The directory entry of a member behind a network whose local header was not fetched, and where whatever follows the member starts."""
+
+    entry: Any  # `zip_central.Entry`
+    following: int
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +38,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     method: int = STORED
     crc: int = 0
     role: Role = "unknown"
+    pending: Pending | None = None  # then `offset` is the least that it can be; `zip_local.located` reads the header
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):

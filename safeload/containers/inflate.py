@@ -11,6 +11,7 @@ import zlib
 
 from safeload.budget import Budget, exceeded
 from safeload.containers.base import STORED, Member
+from safeload.containers.zip_local import located
 from safeload.errors import ContainerError
 from safeload.limits import MIB, Limits
 from safeload.source import ByteSource
@@ -27,6 +28,7 @@ def read_member(source: ByteSource, member: Member, limits: Limits, *, budget: B
     """
     if member.size > limits.member_bytes:
         raise exceeded("member_bytes", limits.member_bytes, f"the member is {member.size:,} bytes long, more", member.name)
+    member = located(source, member)
     parts: list[bytes] = []
     try:
         if member.method == STORED:

@@ -21,7 +21,9 @@ from safeload.source import ByteSource
 
 
 class ZipDirectory(msgspec.Struct, frozen=True, kw_only=True):
-    """The members of a zip in directory order. `accounted` bytes belong to one of them or to the directory: always the size of the source."""
+    """The members of a zip in directory order. `accounted` bytes belong to one of them or to the directory: always the size of the source,
+    less the members whose header was not fetched.
+    """
 
     members: dict[str, Member]
     accounted: int
@@ -53,4 +55,5 @@ def read_zip(source: ByteSource, limits: Limits) -> ZipDirectory:
     # 5
     members = read_members(source, entries, end.directory_offset)
     accounted = end.directory_offset + end.directory_size + end.records_size
+    accounted -= sum(member.pending.following - member.pending.entry[0] for member in members if member.pending is not None)
     return ZipDirectory(members={member.name: member for member in members}, accounted=accounted, findings=check_paths(names))

@@ -29,7 +29,6 @@ UINT16_MAX = 0xFFFF
 UINT32_MAX = 0xFFFFFFFF
 SATURATED = (UINT16_MAX, UINT32_MAX, UINT32_MAX)  # entries, directory size, directory offset: "look into the zip64 record"
 END64_REST_BYTES = END64.size - 12  # what the record says of itself: everything behind its size field; more would be an extensible data sector
-TAIL_BYTES = 1 << 16  # read at once: a comment's largest length, and with it the directory of a file with some 500 members
 
 
 class EndOfArchive(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,11 +42,11 @@ class EndOfArchive(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_end(source: ByteSource) -> EndOfArchive:
-    """Read and check the end records of the archive that fills `source`. One read of 64 KiB at most.
+    """Read and check the end records of the archive that fills `source`. One read of `source.tail_bytes` at most.
 
     Raises SL004 for an archive cut short, SL101 where nothing at the end looks like one, SL102, SL103, SL104, SL105.
     """
-    length = min(source.size, TAIL_BYTES)
+    length = min(source.size, source.tail_bytes)
     start = source.size - length
     tail = source.read(start, length)
     at = length - END.size

@@ -7,6 +7,9 @@ APPNOTE 4.3.7 and 4.3.9; torch's inline_container.cc and miniz, which writes siz
 
 What torch writes is judged in one pass over all members (`zip_pass`); this module is the authority for a single one. Headers are read in windows: 1 MiB where
 they stand close together, 4 KiB where tensors lie between them, so 20,000 small members cost tens of reads and 300 large ones 300 small reads.
+
+Of a source behind a network, only headers that are here already are read: what the directory says of the other stored
+members is held against the room that they have, and they stay `pending` until somebody wants their bytes (`located`).
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from struct import Struct
 
-from safeload.containers.base import Claim, Claims, Member
+from msgspec.structs import replace
+
+from safeload.containers.base import STORED, Claim, Claims, Member, Pending
 from safeload.containers.zip_central import FLAG_DESCRIPTOR, Entry
 from safeload.containers.zip_end import LOCAL_SIGNATURE, UINT32_MAX
 from safeload.containers.zip_extra import BLOCK, TAG_PADDING, zip64_block
@@ -27,6 +32,8 @@ DESCRIPTOR_SIGNATURE = b"PK\7\x08"
 DESCRIPTOR32 = Struct("<4sIII")  # signature, crc, compressed size, size
 DESCRIPTOR64 = Struct("<4sIQQ")
 DESCRIPTOR_LENGTHS = (12, 16, 20, 24)  # bytes: the signature is optional, the sizes have 32 or 64 bits
+
+MAX_EXTRA_BYTES = 0xFFFF  # its length has 16 bits
 
 WINDOW_BYTES = 1 << 20
 SPARSE_BYTES = 1 << 12  # a local header with a long name, and torch's padding of up to 64 bytes
@@ -48,12 +55,15 @@ class Windows:
     def index(self, position: int, length: int) -> int:
         """Where the `length` bytes at `position` stand in `data`, reading them if they do not yet. The caller keeps within `end`."""
         if position < self.start or position + length > self.stop:
-            ahead = bisect_left(self.offsets, position + WINDOW_BYTES) - bisect_left(self.offsets, position)
-            dense = ahead >= DENSE_HEADERS or self.end - position <= WINDOW_BYTES
-            take = min(max(WINDOW_BYTES if dense else SPARSE_BYTES, length), self.end - position)
+            take = length if self.source.is_sparse else self._ahead(position, length)  # behind a network, the source itself reads ahead
             self.data = self.source.read(position, take)
             self.start, self.stop = position, position + take
         return position - self.start
+
+    def _ahead(self, position: int, length: int) -> int:
+        ahead = bisect_left(self.offsets, position + WINDOW_BYTES) - bisect_left(self.offsets, position)
+        dense = ahead >= DENSE_HEADERS or self.end - position <= WINDOW_BYTES
+        return min(max(WINDOW_BYTES if dense else SPARSE_BYTES, length), self.end - position)
 
 
 def read_members(source: ByteSource, entries: list[Entry], end: int) -> list[Member]:
@@ -87,6 +97,8 @@ def _members(source: ByteSource, entries: list[Entry], end: int, starts: dict[in
         raise ContainerError(f"{offsets[0]:,} bytes stand before the first member", rule="SL109", member=first[2])
     if not offsets and end:
         raise ContainerError(f"{end:,} bytes before the directory belong to no member", rule="SL109", offset=0)
+    if source.is_sparse:
+        return _members_here(source, entries, order, [*offsets, end], starts)
     return members_in_one_pass(source, entries, order, [*offsets, end], starts, _Authority(Windows(source, offsets, end)))
 
 
@@ -106,6 +118,61 @@ class _Authority:
 
     def overlap(self, entry: Entry, data_end: int, following: int) -> ContainerError:
         return ContainerError(f"the member ends at {data_end:#x}, and what follows it starts at {following:#x}", rule="SL108", member=entry[2])
+
+
+def _members_here(source: ByteSource, entries: list[Entry], order: list[int], offsets: list[int], starts: dict[int, int]) -> list[Member]:
+    """The same behind a network: the headers that are here are read, and stored members without one stay pending."""
+    windows = Windows(source, offsets[:-1], offsets[-1])
+    members: dict[int, Member] = {}
+    for index, following in zip(order, offsets[1:], strict=True):
+        entry = entries[index]
+        if entry[4] == STORED and not _is_here(source, entry, following):
+            members[index] = _pending(entry, following)
+        else:
+            data_start = starts[index] = _check_header(windows, entry)
+            members[index] = _member(windows, entry, data_start, following)
+    return [members[index] for index in range(len(entries))]
+
+
+def _member(windows: Windows, entry: Entry, data_start: int, following: int) -> Member:
+    """The member whose header was read, and what stands behind its data."""
+    data_end = data_start + entry[6]
+    if data_end > following:
+        raise ContainerError(f"the member ends at {data_end:#x}, and what follows it starts at {following:#x}", rule="SL108", member=entry[2])
+    if following != data_end or entry[3] & FLAG_DESCRIPTOR:
+        _check_descriptor(windows, entry, data_end, following - data_end)
+    return Member(name=entry[2], offset=data_start, size=entry[7], stored_size=entry[6], method=entry[4], crc=entry[5])
+
+
+def _is_here(source: ByteSource, entry: Entry, following: int) -> bool:
+    """Can the header be read without a request, and the descriptor?"""
+    behind = min(DESCRIPTOR_LENGTHS[-1], following - entry[0]) if entry[3] & FLAG_DESCRIPTOR else 0
+    return source.has(entry[0], min(LOCAL.size + len(entry[1]), following - entry[0])) and source.has(following - behind, behind)
+
+
+def _pending(entry: Entry, following: int) -> Member:
+    """The member whose header was not read. It has to have the room that its directory entry asks for, and not more than a header can take."""
+    least = entry[0] + LOCAL.size + len(entry[1])
+    spare = following - least - entry[6]
+    if spare < 0:
+        raise ContainerError(
+            f"the member ends at {least + entry[6]:#x} or later, and what follows it starts at {following:#x}", rule="SL108", member=entry[2]
+        )
+    most = MAX_EXTRA_BYTES + (DESCRIPTOR_LENGTHS[-1] if entry[3] & FLAG_DESCRIPTOR else 0)
+    if spare > most:
+        raise ContainerError(f"{spare - most:,} bytes or more behind the member belong to nobody", rule="SL109", member=entry[2])
+    pending = Pending(entry, following)
+    return Member(name=entry[2], offset=least, size=entry[7], stored_size=entry[6], method=entry[4], crc=entry[5], pending=pending)
+
+
+def located(source: ByteSource, member: Member) -> Member:
+    """The member with its local header read and held against the directory, if it was not yet: only now is it known where its bytes start."""
+    if member.pending is None:
+        return member
+    entry, following = member.pending.entry, member.pending.following
+    windows = Windows(source, [entry[0]], following)
+    found = _member(windows, entry, _check_header(windows, entry), following)
+    return replace(member, offset=found.offset, pending=None)
 
 
 def _check_header(windows: Windows, entry: Entry) -> int:

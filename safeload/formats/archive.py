@@ -9,6 +9,7 @@ from __future__ import annotations
 from safeload.containers.base import STORED, Container, Member
 from safeload.containers.sniff import HEAD_BYTES, NPY_MAGIC, is_legacy, is_msgpack, is_safetensors, is_tar, sniff
 from safeload.containers.zip_end import LOCAL_SIGNATURE
+from safeload.containers.zip_local import located
 from safeload.errors import StreamError
 from safeload.formats.judging import Judging
 from safeload.machine.nodes import ObjectGraph
@@ -31,6 +32,7 @@ def read_torch_zip(judging: Judging, container: Container) -> Document | None:
 def source_of(judging: Judging, member: Member) -> ByteSource:
     """The content of a member as a source: a part of the file, or private memory for what has to be inflated."""
     if member.method == STORED:
+        member = located(judging.source, member)
         return judging.source.part(member.offset, member.size)
     return ByteSource(name=member.name, size=member.size, buffer=bytearray(judging.member_bytes(member)))
 
@@ -70,7 +72,7 @@ def check_crc(judging: Judging, member: Member) -> None:
         return
     import zlib
 
-    crc = 0
+    member, crc = located(judging.source, member), 0
     for at in range(0, member.size, CRC_CHUNK_BYTES):
         crc = zlib.crc32(judging.source.read(member.offset + at, min(CRC_CHUNK_BYTES, member.size - at)), crc)
     if crc != member.crc:

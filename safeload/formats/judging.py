@@ -273,7 +273,8 @@ class Judging:
 
 
 def _info(member: Member) -> MemberInfo:
-    return MemberInfo(name=member.name, role=member.role, offset=member.offset, size=member.size, read=member.role in READ_ROLES)
+    read, located = member.role in READ_ROLES, member.pending is None
+    return MemberInfo(name=member.name, role=member.role, offset=member.offset, size=member.size, read=read, located=located)
 
 
 READ_ROLES: frozenset[Any] = frozenset({"pickle", "record", "directory", "unknown"})  # a storage need not be read: whatever it holds is only numbers

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from safeload.budget import Budget, exceeded
-from safeload.containers.base import Container, Member
+from safeload.containers.base import UNREAD_COUNTS, Container, Member
 from safeload.errors import CheckpointError, ContainerError, StreamError
 from safeload.formats.joblib import Arrays
 from safeload.machine.interpret import interpret
@@ -59,7 +59,7 @@ def read_sequential(window: Window) -> Sequential:
         raise ContainerError("the third pickle of a legacy file is a dict about its writer", rule="SL120", offset=info.start)
     graph = window.stream()
     keys = window.stream()
-    storages, end = _payloads(source, _key_list(keys), declared(graph), keys.end, budget)
+    storages, end, unread = _payloads(source, _key_list(keys), declared(graph), keys.end, budget)
     members = {member.name: member for member in storages.values()}
     members["object"] = Member(name="object", offset=0, size=keys.end, stored_size=keys.end, role="pickle")
     container = Container(
@@ -69,7 +69,7 @@ def read_sequential(window: Window) -> Sequential:
         pickles=("object",),
         storages=storages,
         accounted=end,
-        info={"protocol_version": str(PROTOCOL_VERSION)},
+        info={"protocol_version": str(PROTOCOL_VERSION), **({UNREAD_COUNTS: str(unread)} if unread else {})},
     )
     return Sequential(container=container, graph=graph, end=end)
 
@@ -181,17 +181,22 @@ def _key(value: Any) -> str | None:
     return value if type(value) is str else str(value) if type(value) is int and 0 <= value < 1 << 63 else None
 
 
-def _payloads(source: ByteSource, keys: list[str], declared: dict[str, tuple[int, int]], position: int, budget: Budget) -> tuple[dict[str, Member], int]:
-    """The extents of the payloads, and where the last one ends. Reads eight bytes for each."""
+def _payloads(source: ByteSource, keys: list[str], declared: dict[str, tuple[int, int]], position: int, budget: Budget) -> tuple[dict[str, Member], int, int]:
+    """The extents of the payloads, where the last one ends, and how many counts were not read: behind a network, those that are not here already."""
     if set(keys) != set(declared):
         odd = min(set(keys) ^ set(declared))
         raise ContainerError(f"the object and the key list of a legacy file disagree about storage {odd[:40]!a}", rule="SL120", offset=position)
     if len(keys) > budget.limits.members:
         raise exceeded("members", budget.limits.members, "the file holds more storages", None, position)
     storages: dict[str, Member] = {}
+    unread = 0
     for key in keys:
         numel, itemsize = declared[key]
-        (written,) = COUNT.unpack(source.read(position, COUNT.size))
+        # a request for each would cost more than it tells: the length of the file has to agree with all of them together
+        if source.is_sparse and not source.has(position, COUNT.size) and position + COUNT.size <= source.size:
+            written, unread = numel, unread + 1
+        else:
+            (written,) = COUNT.unpack(source.read(position, COUNT.size))
         if written != numel:
             raise ContainerError(f"storage {key[:40]!a} is written with {written:,} elements, and the object says {numel:,}", rule="SL402", offset=position)
         size = numel * itemsize
@@ -203,4 +208,4 @@ def _payloads(source: ByteSource, keys: list[str], declared: dict[str, tuple[int
             )
         storages[key] = Member(name=f"storage {key}", offset=position, size=size, stored_size=size, role="storage")
         position += size
-    return storages, position
+    return storages, position, unread

@@ -49,7 +49,7 @@ def read(judging: Judging, container: Container) -> Document | None:
 def _object(judging: Judging, container: Container, part: ByteSource, member: str | None) -> tuple[Plan | None, int]:
     """One save or one bare pickle, and how long it is."""
     options = judging.options
-    window = Window(part, judging.budget, member, options.encoding, options.errors, LATER_WINDOW_BYTES if member else FIRST_WINDOW_BYTES)
+    window = Window(part, judging.budget, member, options.encoding, options.errors, LATER_WINDOW_BYTES if member or part.is_sparse else FIRST_WINDOW_BYTES)
     try:
         if is_legacy(window.data[:HEAD_BYTES]):
             save = read_sequential(window)

@@ -73,6 +73,13 @@ def component(report: Report, number: int) -> dict[str, Any]:
         *(_property("capability", name) for name in sorted({use.capability for use in report.globals})),
         *(_property("rule", rule) for rule in sorted({finding.rule for finding in report.findings})),
         *(_property("refused-name", use.global_name) for use in [use for use in report.globals if use.decision == "denied"][:MAX_VALUES]),
+        *(
+            [] if report.remote is None else [
+                _property("remote-version", sentences.version_of(report.remote)),
+                _property("bytes-fetched", str(report.remote.bytes_read)),
+                _property("bytes-unread", str(report.remote.bytes_unread)),
+            ]
+        ),
         *(_property("waived", finding.waived) for finding in report.findings if finding.waived is not None),
     ]
     found: dict[str, Any] = {"type": "machine-learning-model", "bom-ref": _reference(report.path, number), "name": path or "?"}

@@ -70,7 +70,7 @@ def _members(reading: Reading, container: Container) -> Iterator[Extent]:
         0,
         container.source.size,
         "structure" if whole else "unread",
-        "headers, directory and padding" if whole else "not accounted for",
+        "headers, directory and padding" if whole else "headers and padding, some of them not fetched" if container.source.is_sparse else "not accounted for",
     )
 
 

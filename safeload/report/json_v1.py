@@ -13,7 +13,7 @@ from typing import IO, Any
 import msgspec
 
 from safeload import __version__
-from safeload.findings import Finding, GlobalUse, MemberInfo, Report
+from safeload.findings import Fetched, Finding, GlobalUse, MemberInfo, Report
 from safeload.policy.model import Policy
 from safeload.report.writer import VERDICTS, Difference, End, Row, Run
 
@@ -94,6 +94,19 @@ def result(report: Report) -> dict[str, Any]:
         "tensors": report.tensors,
         "tensor_bytes": report.tensor_bytes,
         "opcodes": report.opcodes,
+        "remote": _remote(report.remote),
+    }
+
+
+def _remote(fetched: Fetched | None) -> dict[str, Any] | None:
+    return None if fetched is None else {
+        "version": clean(fetched.version),
+        "pinned": fetched.pinned,
+        "requests": fetched.requests,
+        "bytes_read": fetched.bytes_read,
+        "bytes_unread": fetched.bytes_unread,
+        "unread": [list(extent) for extent in fetched.unread],
+        "headers_unread": fetched.headers_unread,
     }
 
 
@@ -126,7 +139,7 @@ def _global(use: GlobalUse) -> dict[str, Any]:
 
 
 def _member(member: MemberInfo) -> dict[str, Any]:
-    return {"name": clean(member.name), "role": member.role, "offset": member.offset, "size": member.size, "read": member.read}
+    return {"name": clean(member.name), "role": member.role, "offset": member.offset, "size": member.size, "read": member.read, "located": member.located}
 
 
 def clean(text: str | None) -> str | None:

@@ -25,7 +25,7 @@ def bases_of(reading: Reading, members: Iterable[str | None]) -> dict[str | None
         member = container.members.get(name or "")
         if not name:
             bases[None] = start
-        elif member is not None and member.method == STORED:
+        elif member is not None and member.method == STORED and member.pending is None:
             bases[name] = start + member.offset
         elif name.startswith(OBJECT) and name[len(OBJECT) :].isdigit():
             number = int(name[len(OBJECT) :]) - 2

@@ -60,6 +60,12 @@ HUNDREDS: dict[str, Facts] = {
 }
 
 EXCEPTIONS: dict[str, Facts] = {
+    "SL007": Facts(
+        severity=1.0,
+        cwe=(),
+        meaning="The verdict is on what was fetched: directory, pickles, records. What lies in the other bytes nobody looked at.",
+        advice="Download the file and scan it before it is loaded. A policy that grades this rule as an error accepts no file that was read in part.",
+    ),
     "SL113": Facts(
         severity=7.5,
         cwe=(22,),

@@ -64,7 +64,7 @@ class SarifWriter:
     def row(self, row: Row) -> None:
         """The results of one file."""
         report = row.report
-        location = _artifact_location(report.path)
+        location = _artifact_location(report.path) if report.remote is None else {"uri": _address(report.path)}
         members = self._add_artifacts(row, location)
         seen: Counter[str] = Counter()
         snippets, bases = row.snippets(), dict(row.bases)
@@ -115,6 +115,9 @@ class SarifWriter:
         artifact["properties"] = {
             "verdict": report.verdict, "format": report.format, "bytesAccounted": report.bytes_accounted, "tensors": report.tensors,
             "tensorBytes": report.tensor_bytes, "capabilities": sorted({use.capability for use in report.globals}),
+            **({} if report.remote is None else {
+                "version": sentences.version_of(report.remote), "bytesFetched": report.remote.bytes_read, "bytesUnread": report.remote.bytes_unread,
+            }),
         }  # fmt: skip
         self._artifact(artifact)
         infos = {member.name: member for member in report.members}
@@ -313,6 +316,11 @@ def _artifact_location(path: str) -> dict[str, Any]:
     if relative == os.pardir or relative.startswith(os.pardir + os.sep) or os.path.isabs(relative):
         return {"uri": "file://" + _quoted(os.path.abspath(path))}
     return {"uri": _quoted(relative), "uriBaseId": ROOT}
+
+
+def _address(uri: str) -> str:
+    """Of a file behind a network, as it is."""
+    return quote_from_bytes(uri.encode("utf-8", "backslashreplace"), safe="/:@?=&%+~,;!$'()*[]")
 
 
 def _quoted(path: str) -> str:

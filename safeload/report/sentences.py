@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from safeload.escape import escape
-from safeload.findings import BY_CODE, Finding, Report
+from safeload.findings import BY_CODE, Fetched, Finding, Report
 from safeload.report.layout import plural
 from safeload.report.writer import End, Run
 
@@ -56,7 +56,15 @@ def errors_of(report: Report) -> int:
 
 def coverage(report: Report) -> str:
     """`5,214 of 5,214 bytes accounted for`."""
-    return f"{report.bytes_accounted:,} of {plural(report.bytes_total, 'byte')} accounted for"
+    fetched = f", {plural(report.remote.bytes_read, 'byte')} fetched" if report.remote is not None else ""
+    return f"{report.bytes_accounted:,} of {plural(report.bytes_total, 'byte')} accounted for{fetched}"
+
+
+def version_of(fetched: Fetched) -> str:
+    """`ETag "5e1f"`, `commit 1f4c...`, or that there is none."""
+    if fetched.version is None:
+        return "a version without a name, in one answer"
+    return f"{'commit' if fetched.pinned == 'commit' else 'ETag'} {escape(fetched.version, 100)}"
 
 
 def verdict_of(report: Report) -> str:

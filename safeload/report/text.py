@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from safeload.escape import escape
-from safeload.findings import BY_CODE, Finding, Report
+from safeload.findings import BY_CODE, Fetched, Finding, Report
 from safeload.policy.aliases import canonical_name
 from safeload.policy.named import load_policy
 from safeload.policy.shipped import SHIPPED, shipped_path
@@ -187,7 +187,7 @@ def _details(finding: Finding, report: Report) -> list[str]:
         out.append(unread)
     if finding.offset is not None and finding.rule.startswith(("SL2", "SL3")):
         member = f" --member {_argument(finding.member, 'MEMBER')}" if finding.member and sum(info.role == "pickle" for info in report.members) != 1 else ""
-        out.append(f"more: safeload dis {_argument(report.path, 'FILE')}{member} --around {finding.offset:#x}")
+        out.append(f"more: safeload dis {_file(report)}{member} --around {finding.offset:#x}")
     return out
 
 
@@ -259,10 +259,10 @@ def _advice(report: Report, style: Style) -> list[str]:
     from safeload.report.stanza import SUGGESTED_FILE, helping_policy, left_out, scan_command, stanza, unlisted
 
     toml = stanza(report)
-    path, other = _argument(report.path, "FILE"), helping_policy(report)
+    path, other = _file(report), helping_policy(report)
     out: list[str] = []
     if other is not None:
-        literal = repr(report.path) if _argument(report.path, "") else '"FILE"'
+        literal = repr(report.path) if _argument(report.path, "") and report.remote is None else '"FILE"'
         what = "keeps every name that is not denied as an inert record" if other == "inspect" else "is made for such files"
         intro = f"The shipped policy {other} {what}, and may accept the file:"
         out += [*wrap(intro, style.width), "", f"    {scan_command(other, path)}", f'    >>> safeload.load({literal}, policy="{other}")', ""]
@@ -291,11 +291,18 @@ def verdict_lines(report: Report, style: Style) -> list[str]:
     inert = sentences.no_program(report)
     if inert:
         lines += wrap(inert, style.width, first="    ", rest="    ")
+    if report.remote is not None:
+        lines += wrap(_fetched(report, report.remote), style.width, first="    ", rest="    ")
     if verdict == "accepted" and report.has_opaque:
         count = sum(use.decision == "opaque" for use in report.globals)
         text = f"{plural(count, 'name')} kept as inert records: accepted holds for safeload.load alone, another loader would import them"
         lines += wrap(text, style.width, first="    ", rest="    ")
     return lines
+
+
+def _fetched(report: Report, fetched: Fetched) -> str:
+    of = f"{fetched.bytes_read:,} of {plural(report.bytes_total, 'byte')} fetched in {plural(fetched.requests, 'request')}; {sentences.version_of(fetched)}"
+    return of if not fetched.bytes_unread else f"{of}; the verdict says nothing of the {plural(fetched.bytes_unread, 'byte')} that were not"
 
 
 def head_lines(report: Report, run: Run, width: int) -> list[str]:
@@ -324,6 +331,11 @@ def policy_text(report: Report) -> str:
 
 def _path(text: str) -> str:
     return escape(text, MAX_PATH)
+
+
+def _file(report: Report) -> str:
+    """The file as an argument; what lies behind a network has to be downloaded first."""
+    return "FILE" if report.remote is not None else _argument(report.path, "FILE")
 
 
 def _argument(text: str | None, placeholder: str) -> str:

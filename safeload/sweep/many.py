@@ -12,7 +12,7 @@ from safeload.judge import Verify
 from safeload.limits import Limits
 from safeload.policy.model import Policy
 from safeload.report.writer import Row
-from safeload.source import FileLike
+from safeload.source import FileLike, is_uri
 from safeload.sweep.one import Item, Job, rows_here
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def scan_many(
     verify: Verify = None,
     digest: bool = False,
     loader: Loader = "safeload",
+    online: bool = False,
     jobs: int = 1,
     executor: Executor | None = None,
     batch: int | None = None,
@@ -38,12 +39,12 @@ def scan_many(
 
     `jobs` processes read them; or `executor` does, any `concurrent.futures.Executor` (one of threads, of processes, `dask.distributed`'s
     `Client.get_executor()`), with `jobs` tasks at once and `batch` files in each. A file that cannot be opened, or that takes its process with it, is an
-    inconclusive report and not the end; every source has exactly one. Raises `PolicyFileError` and `ValueError` before the first file.
+    inconclusive report and not the end; every source has exactly one. `online` as for `scan`. Raises `PolicyFileError` and `ValueError` before the first file.
     """
     if jobs < 1 or (batch is not None and batch < 1):
         raise ValueError("jobs and batch are whole numbers from 1")
     resolved, budget_limits = policy_and_limits(policy, limits)
-    job = Job(policy=resolved, encoding=encoding, limits=budget_limits, verify=verify, digest=digest, loader=loader)
+    job = Job(policy=resolved, encoding=encoding, limits=budget_limits, verify=verify, digest=digest, loader=loader, online=online)
     return (row.report for _, row in rows_of(map(item_of, sources), job, jobs=jobs, executor=executor, batch=batch))
 
 
@@ -70,6 +71,15 @@ def rows_of(
 
 def item_of(source: FileLike) -> Item:
     """A path by its own name; anything else by what it says of itself."""
+    if is_uri(source):
+        return address(str(source))
     if isinstance(source, (str, os.PathLike)):
         return Item(os.fsdecode(source))
     return Item(str(getattr(source, "name", None) or f"<{type(source).__name__}>"), source)
+
+
+def address(uri: str) -> Item:
+    """What lies behind a network, shown without credentials."""
+    from safeload.remote.uri import shown
+
+    return Item(shown(uri), uri)

@@ -30,6 +30,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     verify: Verify = None
     loader: Loader = "safeload"
     digest: bool = False
+    online: bool = False  # are addresses fetched?
     needs: Needs = Needs()
     row: Callable[[Reading, Needs], Row] = row_of
 
@@ -46,7 +47,16 @@ def scan_one(f: FileLike, job: Job, *, shown: str | None = None) -> Row:
     """Judge one file. `shown` is the name that the report has; by default what the source calls itself."""
     name = shown if shown is not None else os.fsdecode(f) if isinstance(f, (str, os.PathLike)) else None
     try:
-        reading = api.read(f, policy=job.policy, encoding=job.encoding, limits=job.limits, verify=job.verify, digest=job.digest, loader=job.loader)
+        reading = api.read(
+            f,
+            policy=job.policy,
+            encoding=job.encoding,
+            limits=job.limits,
+            verify=job.verify,
+            digest=job.digest,
+            loader=job.loader,
+            online=job.online,
+        )
         row = job.row(reading, job.needs)
     except OSError as error:
         return unread(name or "<unknown>", error.strerror or str(error), job.policy)

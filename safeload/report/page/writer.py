@@ -13,6 +13,7 @@ from typing import IO
 
 from safeload import __version__
 from safeload.escape import escape
+from safeload.findings import Report
 from safeload.report import sentences
 from safeload.report.decision import located
 from safeload.report.layout import plural
@@ -166,10 +167,17 @@ def _file_facts(row: Row) -> list[tuple[str, str]]:
         ("format", text(report.format)),
         ("size", f"{size(report.bytes_total)}{f' ({report.bytes_total:,} bytes)' if report.bytes_total >= 1024 else ''}" if not row.unopened else ""),
         ("read", covered if not unread else f'<span class="verdict-inconclusive">{covered}</span>'),
+        ("fetched", _fetched(report)),
         ("read beside it", ", ".join(code(name, 200) for name, _ in report.beside[:20])),
         ("tensors", f"{report.tensors:,}, {size(report.tensor_bytes)}" if report.tensors else ""),
         ("opcodes", f"{report.opcodes:,}" if report.opcodes else ""),
     ]
+
+
+def _fetched(report: Report) -> str:
+    if report.remote is None:
+        return ""
+    return text(f"{report.remote.bytes_read:,} bytes in {report.remote.requests:,} requests; {sentences.version_of(report.remote)}", 300)
 
 
 def _file_banner(row: Row, policy: list[tuple[str, str]]) -> str:

@@ -14,7 +14,7 @@ from safeload.errors import StorageError
 from safeload.storage.geometry import INT64, MAX_ELEMENTS, elements
 from safeload.storage.records import SparseRecord, StorageRecord, TensorRecord
 
-CAST: dict[str, Literal["q", "i", "B"]] = {"int64": "q", "int32": "i", "uint8": "B"}
+CAST: dict[str, Literal["q", "i"]] = {"int64": "q", "int32": "i"}
 LITTLE_ENDIAN_HERE = memoryview((1).to_bytes(4, "little")).cast("i")[0] == 1
 
 
@@ -28,7 +28,7 @@ def values(tensor: TensorRecord, storage: StorageRecord, raw: bytes | memoryview
         raise StorageError(f"an index tensor of {count:,} elements stands on a storage of {storage.nbytes:,} bytes", rule="SL405")
     width = tensor.dtype.itemsize
     raw = raw[: len(raw) // width * width]
-    if (byteorder == "little") != LITTLE_ENDIAN_HERE and width > 1:
+    if (byteorder == "little") != LITTLE_ENDIAN_HERE:
         turned = bytearray(raw)
         for byte in range(width):
             turned[byte::width] = raw[width - 1 - byte :: width]

@@ -324,3 +324,23 @@ def test_a_device_tensor_is_made_of_an_array_of_its_kind(of: str, code: str) -> 
     assert str(outcome(made(code)).dtype) == of
     for other in {"f4", "i4", "b1", "c8", "S4"} - {code, "f4" if "float" in of else "", "i4" if "int" in of else "", "c8" if "complex" in of else ""}:
         refused(made(other), "SL406")
+
+
+def test_the_order_of_an_array_is_that_of_its_state() -> None:
+    numbers = np.arange(6, dtype="<f4")
+    assert outcome(stream(array(dtype("f4"), ints(2, 3), raw(numbers.tobytes())))).tolist() == numbers.reshape(2, 3).tolist()
+    assert outcome(stream(array(dtype("f4"), ints(2, 3), raw(numbers.tobytes()), "NEWTRUE\n"))).tolist() == numbers.reshape(2, 3, order="F").tolist()
+    for order in "CF":
+        made = call("numpy._core.numeric", "_frombuffer", raw(numbers.tobytes()) + dtype("f4") + ints(2, 3) + text(order))
+        assert outcome(stream(made)).tolist() == numbers.reshape(2, 3, order=order).tolist()
+
+
+def test_bytes_of_another_order_are_turned_as_numpy_turns_them() -> None:
+    """`array_setstate` gives a native array, `_frombuffer` and `scalar` what they are told."""
+    swapped = dtype("f4", dtype_state(">"))
+    state = outcome(stream(array(swapped, ints(2), raw(np.array([1, 2], ">f4").tobytes()))))
+    buffer = outcome(stream(call("numpy._core.numeric", "_frombuffer", raw(np.array([1, 2], ">f4").tobytes()) + swapped + ints(2) + text("C"))))
+    for found, wanted in ((state, "="), (buffer, ">")):
+        assert (found.tolist(), found.dtype.byteorder) == ([1, 2], wanted)
+    one = outcome(stream(scalar(swapped, raw(np.array(3, ">f4").tobytes()))))
+    assert type(one) is np.float32 and one == 3

@@ -8,8 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hostile.hostile import archive, ints, storage, tensor
+from hostile.hostile import archive, ints, storage, tensor, vector
 from policy.listings import TWO, Refused, big_endian, flagged, floats, indices, outcome, paired, refused, size, sparse, tensor_v3
+
+import safeload
+from safeload.storage.dtypes import DTYPES
+from safeload.storage.records import StorageRecord, TensorRecord
+from safeload.storage.sparse import values
 
 NONE = "NONE\n"
 BLOCKED = ("sparse_bsr", "sparse_bsc")
@@ -162,6 +167,91 @@ def test_indices_of_a_big_endian_file_on_an_odd_storage() -> None:
     found = outcome(big_endian(listing, {"0": struct.pack(">2q", 1, 4) + b"\0", "1": bytes(16)}))
     assert isinstance(found, Refused) or found.indices.tolist() == [[1, 4]]
     refused(big_endian(listing, {"0": struct.pack("<2q", 1, 4) + b"\0", "1": bytes(16)}), "SL408")
+
+
+@pytest.mark.parametrize("byteorder", ["little", "big"])
+@pytest.mark.parametrize("of", ["int64", "int32"])
+@pytest.mark.parametrize(
+    ("shape", "strides", "offset"),
+    [
+        ((), (), 3),
+        ((4,), (1,), 2),
+        ((4,), (3,), 1),
+        ((4,), (0,), 5),
+        ((2, 3), (5, 2), 1),
+        ((3, 2), (1, 6), 0),
+        ((2, 3), (4, 1), 4),
+        ((2, 2, 2), (8, 3, 1), 2),
+        ((2, 0), (1, 1), 0),
+    ],
+)
+def test_the_numbers_that_are_proved_are_those_that_numpy_reads(shape: tuple[int, ...], strides: tuple[int, ...], offset: int, of: str, byteorder: str) -> None:
+    flat = (np.arange(20) * 1_000 - 7).astype(np.dtype(of).newbyteorder("<" if byteorder == "little" else ">"))
+    view = np.ndarray(shape, flat.dtype, flat.tobytes(), offset * flat.itemsize, tuple(step * flat.itemsize for step in strides))
+    tensor = TensorRecord(dtype=DTYPES[of], shape=shape, strides=strides, offset=offset, storage="0")
+    stored = StorageRecord(key="0", dtype=DTYPES[of], nbytes=flat.nbytes, location="cpu", member=None)
+    assert list(values(tensor, stored, flat.tobytes() + b"\0", byteorder)) == view.ravel().tolist()
+
+
+def csr(kind: str, shape: str, pointers: tuple[int, ...], plain: tuple[int, ...], block: tuple[int, ...] = (), of: str = "sparse_csr") -> bytes:
+    code = {"LongStorage": "q", "IntStorage": "i"}[kind]
+    content = {"0": struct.pack(f"<{len(pointers)}{code}", *pointers), "1": struct.pack(f"<{len(plain)}{code}", *plain)}
+    whole = (len(plain), *block)
+    parts = vector(kind, "'0'", len(pointers)) + vector(kind, "'1'", len(plain))
+    parts += tensor(ints(*whole), ints(*contiguous(whole)), stored=storage("ByteStorage", "'2'", numel=f"BININT1 {int(np.prod(whole))}"))
+    return archive(sparse(of, parts + shape), {**content, "2": bytes(int(np.prod(whole)))})
+
+
+@pytest.mark.parametrize("kind", ["LongStorage", "IntStorage"])
+def test_compressed_indices_of_either_width(kind: str) -> None:
+    assert outcome(csr(kind, ints(2, 5), (0, 1, 3), (4, 0, 3))).shape == (2, 5)
+    refused(csr(kind, ints(2, 4), (0, 1, 3), (4, 0, 3)), "SL408")
+    assert outcome(csr(kind, ints(5, 2), (0, 1, 3), (4, 0, 3), of="sparse_csc")).shape == (5, 2)
+    refused(csr(kind, ints(4, 2), (0, 1, 3), (4, 0, 3), of="sparse_csc"), "SL408")
+
+
+@pytest.mark.parametrize(
+    ("of", "shape", "fits"),
+    [
+        ("sparse_bsr", (4, 9), True), ("sparse_bsr", (4, 6), False), ("sparse_bsr", (4, 10), False), ("sparse_bsr", (5, 9), False),
+        ("sparse_bsr", (6, 9), False), ("sparse_bsr", (9, 4), False), ("sparse_bsc", (6, 6), True), ("sparse_bsc", (4, 6), False),
+        ("sparse_bsc", (7, 6), False), ("sparse_bsc", (6, 7), False),
+        ("sparse_bsc", (6, 9), False), ("sparse_bsc", (6, 6, 1), False), ("sparse_bsr", (4, 9, 1), False),
+    ],
+)  # fmt: skip
+def test_blocks_that_are_no_squares(of: str, shape: tuple[int, ...], fits: bool) -> None:
+    """Blocks of 2 x 3: two lines of them, the plain indices up to 2."""
+    found = outcome(csr("LongStorage", ints(*shape), (0, 1, 3), (2, 0, 2), (2, 3), of))
+    assert isinstance(found, Refused) != fits
+
+
+def test_blocks_with_a_dense_dimension_and_blocks_of_nothing() -> None:
+    assert outcome(csr("LongStorage", ints(4, 9, 5), (0, 1, 3), (2, 0, 2), (2, 3, 5), "sparse_bsr")).shape == (4, 9, 5)
+    refused(csr("LongStorage", ints(4, 9, 4), (0, 1, 3), (2, 0, 2), (2, 3, 5), "sparse_bsr"), "SL405")
+    refused(csr("LongStorage", ints(4, 0), (0, 1, 3), (2, 0, 2), (2, 0), "sparse_bsr"), "SL405")
+    refused(csr("LongStorage", ints(0, 9), (0, 1, 3), (2, 0, 2), (0, 3), "sparse_bsr"), "SL405")
+
+
+def spanning(shape: str, count: int) -> bytes:
+    """A COO tensor of `count` floats in two dimensions."""
+    parts = indices(2, count) + vector("FloatStorage", "'1'", count)
+    return archive(sparse("sparse_coo", parts + shape), {"0": bytes(32), "1": bytes(4 * count)})
+
+
+@pytest.mark.parametrize(
+    ("data", "limits", "said"),
+    [
+        (spanning(ints(1 << 29, 1 << 29), 2), {}, "a sparse tensor spans more than the limit tensor_bytes = "),
+        (spanning(ints(1 << 58, 0), 0), {}, "a sparse tensor spans more than the limit tensor_bytes = "),
+        (spanning(ints(2, 30), 2), {"tensor_bytes": 239}, "a tensor spans 240 bytes than the limit tensor_bytes = 239"),
+    ],
+    ids=["elements", "none", "bytes"],
+)
+def test_what_a_sparse_tensor_spans_counts_against_the_budget(data: bytes, limits: dict[str, int], said: str) -> None:
+    report = safeload.scan(data, limits=limits)
+    (finding,) = (finding for finding in report.errors if finding.rule == "SL901")
+    assert finding.message.startswith(said) and finding.member == "a/data.pkl" and finding.offset
+    assert safeload.scan(spanning(ints(2, 30), 2), limits={"tensor_bytes": 240}).verdict == "accepted"
 
 
 @pytest.mark.parametrize("strides", [(4, 1), (1, 1), (0, 1), (2, 0), (3, 2), (0, 0)])

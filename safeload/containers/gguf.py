@@ -12,6 +12,7 @@ header without a hole, an overlap or anything behind the last (SL137).
 from __future__ import annotations
 
 from math import prod
+from struct import Struct
 from typing import Literal
 
 import msgspec
@@ -36,7 +37,6 @@ MAX_TENSOR_ELEMENTS = (1 << 63) - 1  # ggml counts in int64
 PAIR_BYTES = 8 + 4 + 1  # the least that a pair takes: a length, a type, a value of one byte
 TENSOR_BYTES = 8 + 4 + 4 + 8  # the least that a tensor takes: a length, a count of dimensions, a type, an offset
 CHUNK_BYTES = 256 * KIB  # of the header read at once
-STRINGS_BETWEEN_CHECKS = 4_096  # of the time
 TEMPLATE_KEY = "tokenizer.chat_template"  # and `tokenizer.chat_template.NAME` for further ones
 MAX_TEMPLATE_BYTES = MIB  # the longest real ones take some 20 KiB
 
@@ -94,15 +94,37 @@ class Cursor:
         self._check(length, what)
         at = self.position - self._start
         if not 0 <= at <= len(self._data) - length:
-            self._start, at = self.position, 0
-            self._data = self._source.read(self.position, min(max(length, CHUNK_BYTES), self.left))
+            at = self._fill(length)
         self.position += length
         return self._data[at : at + length]
+
+    def _fill(self, length: int) -> int:
+        """Read the next piece, of `length` bytes at least; the position is at its start."""
+        self._start = self.position
+        self._data = self._source.read(self.position, min(max(length, CHUNK_BYTES), self.left))
+        return 0
 
     def skip(self, length: int, what: str) -> None:
         """Go past `length` bytes that nothing is decided by."""
         self._check(length, what)
         self.position += length
+
+    def skip_strings(self, count: int, what: str, budget: Budget) -> None:
+        """Go past `count` strings; a vocabulary has some hundred thousand."""
+        unpack = Struct("<Q" if self._order == "little" else ">Q").unpack_from
+        while count:
+            budget.check_time(offset=self.position)
+            self._check(8, what)
+            at = self.position - self._start
+            if not 0 <= at <= len(self._data) - 8:
+                at = self._fill(8)
+            data, last, length = self._data, len(self._data) - 8, 0
+            while count and at <= last:
+                (length,) = unpack(data, at)
+                at += 8 + length
+                count -= 1
+            self.position = self._start + at - length
+            self.skip(length, what)
 
     def number(self, size: int, what: str) -> int:
         """An unsigned number of `size` bytes."""
@@ -250,10 +272,7 @@ def _array(cursor: Cursor, key: str, budget: Budget) -> None:
     if kind == STRING:
         if count * 8 > cursor.left:
             raise bad(f"{what} announces {count:,} texts, and {cursor.left:,} bytes follow", at)
-        for index in range(count):
-            cursor.skip(cursor.number(8, what), what)
-            if not index % STRINGS_BETWEEN_CHECKS:
-                budget.check_time(offset=cursor.position)
+        cursor.skip_strings(count, what, budget)
     elif kind == BOOL:
         _flags(cursor, key, count)
     elif kind in VALUE_BYTES:

@@ -17,7 +17,7 @@ from fuzz.edits import edit_gguf
 from fuzz.ggufs import SIZES, Order, array, gguf, info, number, pair, text, two
 from safeload.api import read
 from safeload.budget import Budget
-from safeload.containers.gguf import MAX_KEY_BYTES, read_gguf
+from safeload.containers.gguf import CHUNK_BYTES, MAX_KEY_BYTES, read_gguf
 from safeload.containers.gguf_types import TENSOR_TYPES, VALUE_BYTES
 from safeload.errors import CheckpointError
 from safeload.limits import DEFAULT_LIMITS, MIB, Limits
@@ -147,6 +147,21 @@ def test_nothing_is_allocated_for_what_is_announced() -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 2 * MIB, name
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_texts_of_an_array_go_past_the_pieces_of_the_header(order: Order) -> None:
+    """Read in pieces, each text ends where its length says, wherever the piece does."""
+    random = Random(order)
+    texts = [bytes(random.randrange(9_000)) for _ in range(300)]
+    texts[100] = bytes(CHUNK_BYTES - 4)
+    body = b"".join(text(each, order) for each in texts)
+    pairs = (pair(b"x", 9, array(8, len(texts), body, order), order), pair(b"last", 8, text(b"a", order), order))
+    data = gguf(pairs, (info(b"w", (4,), 0, 0, order),), bytes(16), order=order)
+    assert len(body) > 3 * CHUNK_BYTES and safeload.scan(data).verdict == "accepted"
+    for off in (1, -1, 1 << 30, 1 << 62):
+        longer = data.replace(text(texts[-1], order) + text(b"last", order), number(len(texts[-1]) + off, 8, order) + texts[-1] + text(b"last", order))
+        assert safeload.scan(longer).verdict == "inconclusive"
 
 
 def test_the_budget_holds() -> None:

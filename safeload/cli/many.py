@@ -1,6 +1,7 @@
-"""The options of `safeload scan` for many files become rows: `--files-from`, `--jobs`.
+"""The options of `safeload scan` for many files become rows: `--files-from`, `--jobs`, `--dask`.
 
-Refuses, with exit 2: a list that cannot be read, standard input named twice, and a listed file beside which the configuration stands that chose the policy.
+Refuses, with exit 2: a list that cannot be read, standard input named twice, a listed file beside which the configuration stands that chose the policy, and
+a cluster that cannot be worked with.
 """
 
 from __future__ import annotations
@@ -31,22 +32,26 @@ class Many(msgspec.Struct, frozen=True, kw_only=True):
 
     files_from: str | None = None
     null: bool = False
-    jobs: int = 1
+    jobs: int | None = None  # None: one here, or as many as a cluster has threads
+    dask: str | None = None
 
 
 def many_options(command: _Command) -> _Command:
     """All of them, gathered into one argument `many`."""
     import click
 
-    def gathered(*arguments: Any, files_from: str | None, null: bool, jobs: int, **others: Any) -> Any:
-        return command(*arguments, many=Many(files_from=files_from, null=null, jobs=jobs or os.cpu_count() or 1), **others)
+    def gathered(*arguments: Any, files_from: str | None, null: bool, jobs: int | None, dask: str | None, **others: Any) -> Any:
+        many = Many(files_from=files_from, null=null, jobs=os.cpu_count() or 1 if jobs == 0 else jobs, dask=dask)
+        return command(*arguments, many=many, **others)
 
     gathered.__name__, gathered.__doc__ = command.__name__, command.__doc__
     made: Any = gathered
     if hasattr(command, "__click_params__"):
         made.__click_params__ = command.__click_params__
-    processes = "Processes that read files; 0 is one for each CPU."
-    made = click.option("--jobs", "-j", type=click.IntRange(0, 1024), default=1, show_default=True, help=processes)(made)
+    processes = "Processes that read files; 0 is one for each CPU. With --dask, tasks at once."
+    cluster = "Let the workers of this dask.distributed scheduler read the files, which they need to see under the same paths (extra dask)."
+    made = click.option("--dask", metavar="ADDRESS", help=cluster)(made)
+    made = click.option("--jobs", "-j", type=click.IntRange(0, 1024), show_default="1", help=processes)(made)
     made = click.option("--null", "-0", "null", is_flag=True, help="The names in that list end with NUL, as find -print0 has them.")(made)
     made = click.option("--files-from", metavar="FILE|-", help="Also the files and folders of this list, a line for each.")(made)
     return cast(_Command, made)
@@ -100,7 +105,22 @@ def _name(name: bytes, end: bytes) -> Iterator[str]:
 
 def judged(targets: Iterable[Target], job: Job, many: Many) -> Iterator[tuple[Target, Row]]:
     """Each target with its row, in their order."""
-    for item, row in rows_of(map(_item, targets), job, jobs=many.jobs):
+    if many.dask is None:
+        yield from _judged(rows_of(map(_item, targets), job, jobs=many.jobs or 1))
+        return
+    from safeload.sweep.cluster import Cluster, ClusterError
+
+    try:
+        cluster = Cluster(many.dask, lost=lambda why: complain(f"--dask: {why}; going on with processes here"))
+    except ClusterError as error:
+        complain(f"--dask: {error}")
+        raise click.exceptions.Exit(EXIT_NO_VERDICT) from error
+    with cluster:
+        yield from _judged(rows_of(map(_item, targets), job, jobs=many.jobs or cluster.threads, executor=cluster))
+
+
+def _judged(rows: Iterator[tuple[Item, Row]]) -> Iterator[tuple[Target, Row]]:
+    for item, row in rows:
         yield Target("-" if item.source is not None and not isinstance(item.source, str) else item.shown, item.problem), row
 
 

@@ -20,6 +20,9 @@ from safeload.report.rows import row_of, unopened_row
 from safeload.report.writer import Needs, Row
 from safeload.source import FileLike
 
+ALONE_TRIES = 2  # of a file whose process died; the machine may have been short of memory for another reason
+MAX_REASON = 200  # characters of what an executor says about a task that failed
+
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of every file. Goes between processes as it is; `row` has to be a function of a module."""
@@ -94,3 +97,9 @@ def rows_here(items: Iterable[Item], job: Job) -> Iterator[tuple[Item, Row]]:
 def unread(path: str, reason: str, policy: Policy) -> Row:
     """The row of a file of which nothing is known."""
     return unopened_row(unread_report(path, policy, Finding(rule="SL005", message=f"the file cannot be read: {reason}")))
+
+
+def killed(item: Item, why: BaseException | None, job: Job) -> Row:
+    """The row of a file that took what read it with it, `ALONE_TRIES` times."""
+    reason = f"{type(why).__name__}: {why}"[:MAX_REASON]
+    return unread(item.shown, f"the process that was reading it ended, {ALONE_TRIES} times ({reason})", job.policy)

@@ -19,7 +19,10 @@ class WorkerDied(Exception):
     """The process that was at work on a batch has ended, by its exit code or signal."""
 
 
-class _Worker:
+_daemon = threading.Lock()  # one thread at a time pretends
+
+
+class Worker:
     """One process and this end of its pipe."""
 
     def __init__(self, job: Job) -> None:
@@ -29,10 +32,18 @@ class _Worker:
         context: Any = multiprocessing.get_context(how)
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, job, os.getcwd()), daemon=True)
-        self.process.start()
+        with _daemon:  # a daemon, such as a worker of dask, may have no children, which would outlive it; this one ends with its pipe
+            current: Any = multiprocessing.current_process()
+            daemon = current._config.pop("daemon", None)
+            try:
+                self.process.start()
+            finally:
+                if daemon is not None:
+                    current._config["daemon"] = daemon
         theirs.close()  # or its death would not end the pipe
 
     def run(self, items: list[Item]) -> list[Row]:
+        """The rows of these items; raises `WorkerDied`."""
         try:
             self.pipe.send(items)
             rows: list[Row] = self.pipe.recv()
@@ -56,7 +67,7 @@ class Processes(Executor):
         self._threads = ThreadPoolExecutor(jobs, thread_name_prefix="safeload")
         self._own = threading.local()
         self._lock = threading.Lock()
-        self._workers: set[_Worker] = set()
+        self._workers: set[Worker] = set()
         self._closed = False
 
     def submit_batch(self, items: list[Item]) -> Future[list[Row]]:
@@ -64,7 +75,7 @@ class Processes(Executor):
         return self._threads.submit(self._run, items)
 
     def _run(self, items: list[Item]) -> list[Row]:
-        worker: _Worker = getattr(self._own, "worker", None) or self._started()
+        worker: Worker = getattr(self._own, "worker", None) or self._started()
         try:
             return worker.run(items)
         except BaseException:  # dead, or with an answer still in its pipe
@@ -76,11 +87,11 @@ class Processes(Executor):
                 worker.end()
             raise
 
-    def _started(self) -> _Worker:
+    def _started(self) -> Worker:
         with self._lock:
             if self._closed:
                 raise WorkerDied("the run is over")
-            worker = _Worker(self._job)
+            worker = Worker(self._job)
             self._workers.add(worker)
         self._own.worker = worker
         return worker

@@ -2,8 +2,8 @@
 
     1. Batches are handed out until `WINDOW` of them for each worker are under way; they grow from one file to `batch`, so that a few files are spread as well.
     2. The oldest batch is waited for, its rows are given, and the next one is handed out.
-    3. A batch that was lost (its worker died, it could not be sent) is done again, file by file, with nothing else under way. A file that takes its worker
-       with it twice, alone, is an inconclusive row; nobody else is blamed for it, and no file is lost.
+    3. A batch that was lost (its worker died, it could not be sent) is done again, file by file, alone in a process of our own. A file that takes that
+       process with it twice is an inconclusive row; nobody else is blamed for it, and no file is lost. On our own processes nothing else is under way then.
 
 Refuses nothing. What is no plain file or folder (standard input, a FIFO, bytes) is read in this process, since no other one can.
 """
@@ -19,14 +19,13 @@ from concurrent.futures import BrokenExecutor, Executor, Future, wait
 import msgspec
 
 from safeload.report.writer import Row
-from safeload.sweep.one import Item, Job, rows_here, scan_batch, unread
+from safeload.sweep.cluster import Cluster
+from safeload.sweep.isolated import isolated_batch
+from safeload.sweep.one import ALONE_TRIES, Item, Job, killed, rows_here, scan_batch
 
 WINDOW = 3  # batches under way for each worker: one is worked on, one waits, one is late
 GROWTH = 2  # batches for each worker until the next ones are a file longer
-ALONE_TRIES = 2  # of a file whose worker died; the machine may have been short of memory for another reason
 OWN_BATCH = 16  # files of one task in processes of our own
-MAX_REASON = 200  # characters of what an executor says about a task that failed
-
 
 Send = Callable[[list[Item]], "Future[list[Row]]"]
 
@@ -37,6 +36,7 @@ class Pool:
     def __init__(self, executor: Executor, send: Send, *, workers: int, batch: int, another: Callable[[], Pool], lent: bool = False) -> None:
         self.executor, self._send, self._another, self._lent = executor, send, another, lent
         self.workers, self.batch = max(workers, 1), max(batch, 1)
+        self._beside: Pool | None = None  # processes of our own beside a lent executor, for what was lost there
 
     def submit(self, items: list[Item]) -> Future[list[Row]]:
         """A future in any case: what cannot be handed out has failed."""
@@ -49,11 +49,22 @@ class Pool:
                 return _failed(error)
         return _failed(BrokenExecutor("the pool of processes breaks as soon as it starts"))
 
+    def alone(self, waiting: Iterable[Future[list[Row]]]) -> Pool:
+        """Where a file of a lost batch is read again: on our own processes, with nothing else under way."""
+        if not self._lent:
+            wait(list(waiting))
+            return self
+        if self._beside is None:
+            self._beside = self._another()
+        return self._beside
+
     def renew(self) -> None:
         """Processes of our own in place of an executor that broke."""
+        new = self._beside or self._another()
+        self._beside = None
         self._stop(wait=False)
-        new = self._another()
         self.executor, self._send, self._lent = new.executor, new._send, False
+        self.workers, self.batch = new.workers, min(self.batch, new.batch)
 
     def close(self, *, wait: bool = True) -> None:
         """Forget what was not begun; `wait` for what was."""
@@ -62,6 +73,8 @@ class Pool:
     def _stop(self, *, wait: bool) -> None:
         if not self._lent:
             self.executor.shutdown(wait=wait, cancel_futures=True)
+        if self._beside is not None:
+            self._beside.close(wait=wait)
 
 
 def _failed(error: BaseException) -> Future[list[Row]]:
@@ -98,8 +111,8 @@ def rows_over(items: Iterable[Item], job: Job, pool: Pool) -> Iterator[tuple[Ite
         rows, _ = _rows_of(head.future, head.items)
         if rows is None:
             # 3
-            wait([each.future for each in waiting if each.future is not None])
-            rows = [_alone(item, job, pool) for item in head.items]
+            alone = pool.alone(each.future for each in waiting if each.future is not None)
+            rows = [_alone(item, job, alone) for item in head.items]
         yield from zip(head.items, rows, strict=True)
 
 
@@ -159,8 +172,7 @@ def _alone(item: Item, job: Job, pool: Pool) -> Row:
             return rows[0]
         if isinstance(error, BrokenExecutor):
             pool.renew()
-    why = f"{type(error).__name__}: {error}"[:MAX_REASON]
-    return unread(item.shown, f"the process that was reading it ended, {ALONE_TRIES} times ({why})", job.policy)
+    return killed(item, error, job)
 
 
 def process_pool(job: Job, jobs: int, batch: int) -> Pool:
@@ -174,10 +186,13 @@ def process_pool(job: Job, jobs: int, batch: int) -> Pool:
 def executor_pool(executor: Executor, job: Job, workers: int, batch: int) -> Pool:
     """A caller's executor. Should it break, the run goes on with processes of our own."""
 
-    def send(items: list[Item]) -> Future[list[Row]]:
-        return executor.submit(scan_batch, [_absolute(item) for item in items], job)
+    task = isolated_batch if isinstance(executor, Cluster) else scan_batch
 
-    return Pool(executor, send, workers=workers, batch=batch, another=lambda: process_pool(job, workers, OWN_BATCH), lent=True)
+    def send(items: list[Item]) -> Future[list[Row]]:
+        return executor.submit(task, [_absolute(item) for item in items], job)
+
+    here = min(workers, os.cpu_count() or 1)  # a cluster may have a thousand
+    return Pool(executor, send, workers=workers, batch=batch, another=lambda: process_pool(job, here, OWN_BATCH), lent=True)
 
 
 def _absolute(item: Item) -> Item:

@@ -211,9 +211,7 @@ def test_an_executor_that_is_shut_down_or_refuses_loses_nothing(files: list[str]
     lent = ThreadPoolExecutor(1)
     lent.shutdown()
     assert [report.path for report in reports(files, executor=lent)] == files
-    found = reports(files[:3], executor=Refuses())
-    assert [(report.path, report.verdict) for report in found] == [(path, "inconclusive") for path in files[:3]]
-    assert "not today" in found[0].findings[0].message
+    assert reports(files[:3], executor=Refuses()) == reports(files[:3])  # read here, then
 
 
 def test_a_mistake_of_ours_is_the_row_of_that_file(files: list[str]) -> None:

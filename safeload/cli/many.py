@@ -114,7 +114,7 @@ def judged(targets: Iterable[Target], job: Job, many: Many) -> Iterator[tuple[Ta
         cluster = Cluster(many.dask, lost=lambda why: complain(f"--dask: {why}; going on with processes here"))
     except ClusterError as error:
         complain(f"--dask: {error}")
-        raise click.exceptions.Exit(EXIT_NO_VERDICT) from error
+        raise Ended(EXIT_NO_VERDICT) from error
     with cluster:
         yield from _judged(rows_of(map(_item, targets), job, jobs=many.jobs or cluster.threads, executor=cluster))
 

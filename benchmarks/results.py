@@ -52,6 +52,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     figures: tuple[Figures, ...]
     verdicts: tuple[Verdict, ...]
     file_bytes: int
+    where: str = ""  # when, on what machine and with what versions
 
 
 def times(sample: Sample) -> tuple[float, float]:

@@ -75,14 +75,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="fresh processes for each contestant (default 5)")
     parser.add_argument("--only", default="", metavar="REGEX", help="run only rows whose id matches; --list shows them")
+    parser.add_argument("--against", default="", metavar="REGEX", help="run only contestants whose label matches, and safeload")
     parser.add_argument("--list", action="store_true", help="list the rows and stop")
     parser.add_argument("--quick", action="store_true", help=f"one round, and the large workloads {QUICK_SCALE} times smaller: shows that everything runs")
     parser.add_argument("--peers", type=Path, default=HERE / ".venv", metavar="FOLDER", help="the environment of the peers (default benchmarks/.venv)")
     parser.add_argument("--install", action="store_true", help="make that environment first, from benchmarks/requirements.txt")
     parser.add_argument("--folder", type=Path, help="where the workloads go (default: the temporary folder; 10 GB are needed at once)")
-    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/README.md and the plot beside it")
+    parser.add_argument("--write", action="store_true", help="put what was measured into benchmarks/results.json, README.md and goals.svg")
     options = parser.parse_args()
-    rows = [row for row in ROWS if re.search(options.only, row.id)]
+    rows = [_against(row, options.against) for row in ROWS if re.search(options.only, row.id)]
     if options.list:
         print("\n".join(f"{row.id:<16} {row.title}" for row in rows))
         return
@@ -92,16 +93,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         rounds, scale = (1, QUICK_SCALE) if options.quick else (options.rounds, 1)
         bench = Bench(folder=Path(folder), peers=options.peers / "bin" / "python", rounds=rounds, scale=scale)
-        heading = _heading(bench)
-        print(f"{heading}\n", flush=True)
-        results = _results(rows, bench)
+        where = _where(bench)
+        print(f"{where}\n", flush=True)
+        results = _results(rows, bench, where, write=options.write)
     print(f"### Goals\n\n{goals(results)}")
-    if options.write:
-        _write(heading, results)
 
 
-def _results(rows: list[Row], bench: Bench) -> list[Result]:
-    """Row by row; a workload is written before the first row that needs it and deleted behind the last one."""
+def _against(row: Row, labels: str) -> Row:
+    """The row with its first contestant and those that are asked for."""
+    first, *others = row.contestants
+    return msgspec.structs.replace(row, contestants=(first, *(each for each in others if re.search(labels, each.label))))
+
+
+def _results(rows: list[Row], bench: Bench, where: str, *, write: bool) -> list[Result]:
+    """Row by row; a workload is written before the first row that needs it and deleted behind the last one. `write`: a row that is done is in the report."""
     results: list[Result] = []
     for number, row in enumerate(rows):
         missing = [name for name in row.needs if not list(bench.folder.glob(f"{name}*"))]
@@ -109,7 +114,9 @@ def _results(rows: list[Row], bench: Bench) -> list[Result]:
             # in a process of its own: a child's peak memory starts at what its parent holds when it forks
             subprocess.run([str(bench.peers), "-m", "benchmarks.workloads", str(bench.folder), str(bench.scale), *missing], check=True, cwd=ROOT)
             os.sync()  # a page that is still to be written cannot leave the page cache
-        results.append(measured(row, bench))
+        results.append(msgspec.structs.replace(measured(row, bench), where=where))
+        if write:
+            _write(results[-1])
         print(f"{table(results[-1])}\n", flush=True)
         later = {name for each in rows[number + 1 :] for name in each.needs}
         for name in set(row.needs) - later:
@@ -173,7 +180,7 @@ def _memory(contestant: Contestant, bench: Bench) -> int | None:
 # ---- the report -------------------------------------------------------------------------------------------------------------------------
 
 
-def _heading(bench: Bench) -> str:
+def _where(bench: Bench) -> str:
     """When, where, and with what."""
     from importlib.metadata import version
 
@@ -185,7 +192,8 @@ def _heading(bench: Bench) -> str:
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     machine = f"{system}, {_processor()}, {_cpus()} CPUs, {_memory_gib()} GiB, Python {platform.python_version()}"
     size = "" if bench.scale == 1 else f" Quick: large workloads are {bench.scale} times smaller."
-    return f"## {datetime.now(UTC).date().isoformat()}: {machine}\n\nsafeload {__version__} with {ours}. Peers: {peers}. {bench.rounds} rounds at most.{size}"
+    day = datetime.now(UTC).date().isoformat()
+    return f"{day}: {machine}; safeload {__version__} with {ours}; peers: {peers}; {bench.rounds} rounds at most.{size}"
 
 
 def _processor() -> str:
@@ -204,16 +212,20 @@ def _memory_gib() -> int:
     return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30))
 
 
-def _write(heading: str, results: list[Result]) -> None:
-    """Between the two marks of the README; what stands around them is written by hand."""
+def _write(result: Result) -> None:
+    """One more row for the report: in place of what it said of this row before. What stands around the marks of the README is written by hand."""
+    store = HERE / "results.json"
+    known = {each.id: each for each in msgspec.json.decode(store.read_bytes(), type=list[Result])} if store.exists() else {}
+    known[result.id] = result
+    results = [known[row.id] for row in ROWS if row.id in known]
+    store.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     (HERE / "goals.svg").write_text(plot(results), encoding="utf-8")
-    tables = "\n\n".join(table(result) for result in results)
-    written = f"{BEGIN}\n{heading}\n\n### Goals\n\n{goals(results)}\n\n![Found to aimed at, for each goal](goals.svg)\n\n{tables}\n{END}"
+    tables = "\n\n".join(table(each) for each in results)
+    places = "\n\n".join(dict.fromkeys(each.where for each in results))
+    written = f"{BEGIN}\n## Measured\n\n{places}\n\n### Goals\n\n{goals(results)}\n\n![Found to aimed at, for each goal](goals.svg)\n\n{tables}\n{END}"
     readme = HERE / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{written}{after}", encoding="utf-8")
+    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    readme.write_text(f"{before}{written}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,15 +16,21 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable
-from typing import IO, Any, Union
+from typing import IO, TYPE_CHECKING, Any, Union
 
 from safeload.errors import CheckpointError, LimitExceeded
 from safeload.findings import Fetched
 from safeload.folder import METADATA, checked, main_file
 from safeload.limits import Limits
 
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
 SPOOL_CHUNK_BYTES = 1 << 20
 HASH_CHUNK_BYTES = 1 << 20
+PARALLEL_BYTES = 1 << 26  # a file of this size is worth threads: importing them takes as long as copying 20 MB
+PART_BYTES = 1 << 20  # what each of them reads at least
+READERS = min(os.cpu_count() or 1, 8)  # one memory bus is full with fewer
 
 MAP_NORESERVE = 0x4000  # Linux, include/uapi/asm-generic/mman-common.h; Python names it since 3.13
 NORESERVE_MACHINES = ("x86_64", "aarch64", "riscv64", "s390x")  # where it has this value
@@ -42,7 +48,7 @@ class ByteSource:
     the source: views are parts of it. One of bytes stays as it is, and views show a copy.
     """
 
-    __slots__ = ("_buffer", "_fd", "_map", "_owns_fd", "_whole", "base", "fetched", "folder", "is_dcp", "kept", "name", "read_only", "size")
+    __slots__ = ("_buffer", "_fd", "_map", "_owns_fd", "_pool", "_whole", "base", "fetched", "folder", "is_dcp", "kept", "name", "read_only", "size")
 
     def __init__(self, *, name: str, size: int, base: int = 0, buffer: bytes | bytearray | None = None, fd: int = -1, owns_fd: bool = False) -> None:
         self.name = name
@@ -52,6 +58,7 @@ class ByteSource:
         self._fd = fd
         self._owns_fd = owns_fd
         self._map: mmap.mmap | bytearray | bytes | None = None
+        self._pool: Executor | None = None  # threads that read large parts
         self._whole: ByteSource | None = None  # the source that this one is a part of
         self.folder: str | None = None  # where the file stands, if it was opened by its path: its shards stand beside it
         self.read_only = False  # map so that nothing can be written, and the pages stay those of the page cache
@@ -133,6 +140,32 @@ class ByteSource:
                 raise self._short(offset, length)
             target, position = target[count:], position + count
 
+    def read_apart(self, offset: int, target: memoryview) -> None:
+        """`read_into`, by several threads for a large part of a large file: copying out of the page cache is the work of one CPU for each of them."""
+        length = len(target)
+        parts = min(length // PART_BYTES, READERS) if self._buffer is None and self.size >= PARALLEL_BYTES else 1
+        if parts < 2:
+            self.read_into(offset, target)
+            return
+        step = -(-length // parts)
+        others = [self._readers().submit(self.read_into, offset + start, target[start : start + step]) for start in range(step, length, step)]
+        try:
+            self.read_into(offset, target[:step])
+        finally:
+            errors = [other.exception() for other in others]  # waits: nobody writes into `target` after this
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def _readers(self) -> Executor:
+        """The threads of this file: as many as there is work for, and gone with `close`."""
+        whole = self._whole or self
+        if whole._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            whole._pool = ThreadPoolExecutor(READERS - 1, thread_name_prefix="safeload-read")
+        return whole._pool
+
     def view(self, offset: int, length: int) -> memoryview:
         """Bytes that need not be private: a part of the copy-on-write map (paths, files) or of a writable copy (memory).
 
@@ -196,6 +229,9 @@ class ByteSource:
         """Give the file back, and its shards. Views handed out stay valid: they hold the map, and the map holds the pages."""
         for shard in self.kept:
             shard.close()
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
         if self._owns_fd and self._fd >= 0:
             os.close(self._fd)
         self._fd = -1

@@ -354,3 +354,49 @@ def test_a_hint_changes_nothing_and_never_fails(tmp_path: Path) -> None:
         assert source.read(0, 6) == b"abcdef"
     source.expect([0], 1)  # closed
     ByteSource(name="<bytes>", size=3, buffer=b"abc").expect([0, 1], 1)
+
+
+# ---- threads ----------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that is worth three threads."""
+    monkeypatch.setattr("safeload.source.PARALLEL_BYTES", 1 << 16)
+    monkeypatch.setattr("safeload.source.PART_BYTES", 1 << 14)
+    monkeypatch.setattr("safeload.source.READERS", 3)
+    path = tmp_path / "wide.bin"
+    path.write_bytes(bytes(number % 251 for number in range(100_003)))
+    return path
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 100_003), (7, 99_996), (1, 3 << 14), (5, (2 << 14) - 1), (9, 0)])
+def test_threads_read_what_one_reads(wide: Path, offset: int, length: int) -> None:
+    before = threading.active_count()
+    with open_source(wide, DEFAULT_LIMITS) as source:
+        target = bytearray(length)
+        source.read_apart(offset, memoryview(target))
+        assert bytes(target) == source.read(offset, length)
+        assert (threading.active_count() > before) == (length >= 2 << 14), "a short read is the work of one"
+        part = source.part(100, 90_000)
+        target = bytearray(90_000)
+        part.read_apart(0, memoryview(target))
+        assert bytes(target) == source.read(100, 90_000)
+    assert threading.active_count() == before, "the threads are gone with the file"
+
+
+def test_what_a_thread_cannot_read_is_an_error_of_the_read(wide: Path) -> None:
+    with open_source(wide, DEFAULT_LIMITS) as source:
+        os.truncate(wide, 60_000)
+        with pytest.raises(CheckpointError) as caught:
+            source.read_apart(0, memoryview(bytearray(100_003)))
+        assert caught.value.rule == "SL004"
+
+
+def test_a_large_file_loads_the_same_by_threads(wide: Path, tmp_path: Path) -> None:
+    array = np.arange(40_000, dtype=np.float32)
+    path = tmp_path / "large.pt"
+    path.write_bytes(torch_zip(pairs(a=dense("FloatStorage", array.size, (array.size,), (1,))), {"0": array.tobytes()}))
+    loaded = safeload.load(path, mmap=False)["a"]
+    assert np.array_equal(loaded, array)
+    loaded[0] = 7  # writable, and its own

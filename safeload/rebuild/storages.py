@@ -159,7 +159,7 @@ def extent(member: Member, source: ByteSource, *, mapped: bool) -> Any:
     if mapped:
         return source.view(member.offset, member.size)
     raw: Any = np.empty(member.size, np.uint8)
-    source.read_into(member.offset, memoryview(raw))
+    source.read_apart(member.offset, memoryview(raw))
     return raw
 
 

@@ -6,6 +6,7 @@ import pickletools
 import struct
 import sys
 from struct import pack
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -366,3 +367,65 @@ def test_the_state_of_a_generator(seed: int, offset: int | None, kind: str, shap
         return
     (finding,) = safeload.scan(data).errors
     assert (finding.rule, finding.message) == ("SL406", "the state of a Generator is a seed and an offset of 64 bits, and a vector of bytes")
+
+
+def tables(
+    buffer: str = tensor(ints(6), ints(1)),
+    sizes: tuple[int, ...] = (2, 2),
+    strides: tuple[int, ...] = (2, 2),
+    offsets: tuple[int, ...] = (2,),
+    kinds: str = "LLL",
+) -> str:
+    """A nested tensor with tables of these shapes; of `kinds`, each L is int64 and each I int32."""
+    made = ""
+    for key, (shape, kind) in enumerate(zip((sizes, strides, offsets), kinds, strict=True), 1):
+        steps = (*shape[1:], 1) if len(shape) < 3 else (1, 1, 1)
+        made += tensor(ints(*shape), ints(*steps), stored=storage({"L": "LongStorage", "I": "IntStorage"}[kind], f"'{key}'", numel="BININT1 4"))
+    return call("torch._utils", "_rebuild_nested_tensor", buffer + made)
+
+
+NUMBERS = {"0": bytes(24), "1": pack("<4q", 1, 1, 1, 1), "2": pack("<4q", 1, 1, 1, 1), "3": pack("<4q", 0, 1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("bent", "kinds"),
+    [
+        ({"buffer": tensor()}, "LLL"),
+        ({"sizes": (4,), "strides": (4,), "offsets": (4,)}, "LLL"),
+        ({"sizes": (1, 2, 2), "strides": (1, 2, 2), "offsets": (1,)}, "LLL"),
+        ({"sizes": (2, 2), "strides": (2, 1)}, "LLL"),
+        ({"sizes": (2, 1)}, "LLL"),
+        ({"offsets": (1,)}, "LLL"),
+        ({"offsets": (3,)}, "LLL"),
+        ({"offsets": (2, 2)}, "LLL"),
+        ({}, "ILL"),
+        ({}, "LIL"),
+        ({}, "LLI"),
+    ],
+)
+def test_each_table_of_a_nested_tensor_has_its_shape_and_dtype(bent: dict[str, Any], kinds: str) -> None:
+    assert [part.shape for part in outcome(archive(tables(), NUMBERS)).components] == [(1, 1), (1, 1)]
+    content = {key: numbers[:16] if key != "0" and kinds[int(key) - 1] == "I" else numbers for key, numbers in NUMBERS.items()}
+    (finding,) = safeload.scan(archive(tables(**bent, kinds=kinds), content)).errors
+    assert (finding.rule, finding.message) == ("SL405", "a nested tensor is (buffer, sizes, strides, offsets): 1-D, 2-D, 2-D and 1-D of int64")
+
+
+@pytest.mark.parametrize(("length", "step"), [(3, 2), (2, 3), (2, 5), (1, 9)])
+def test_a_nested_tensor_counts_in_the_elements_of_its_buffer(length: int, step: int) -> None:
+    content = np.arange(6, dtype="<f4")
+    buffer = tensor(ints(length), ints(step))
+    shapes, steps, starts = pack("<4q", 1, length, 1, 1), pack("<4q", 1, 1, 1, 1), pack("<4q", 0, length - 1, 0, 0)
+    found = outcome(archive(tables(buffer), {"0": content.tobytes(), "1": shapes, "2": steps, "3": starts}))
+    wanted = content[::step][:length]
+    assert [part.tolist() for part in found.components] == [[wanted.tolist()], [[wanted[-1]]]]
+
+
+@pytest.mark.parametrize("kind", ["LongStorage", "IntStorage"])
+@pytest.mark.parametrize("ends", [(0, 2, 6), (0, 6, 6), (0, 0, 6), (6, 6, 6), (3,)])
+def test_the_components_of_a_jagged_tensor_are_between_its_offsets(ends: tuple[int, ...], kind: str) -> None:
+    content = np.arange(6, dtype="<f4")
+    offsets = vector(kind, "'1'", len(ends))
+    made = call("torch.nested._internal.nested_tensor", "_rebuild_njt", paired(values=tensor(ints(6), ints(1)), offsets=offsets))
+    found = outcome(archive(made, {"0": content.tobytes(), "1": pack(f"<{len(ends)}{'q' if kind == 'LongStorage' else 'i'}", *ends)}))
+    assert [part.tolist() for part in found.components] == [content[start:end].tolist() for start, end in zip(ends, ends[1:], strict=False)]
+    refused(archive(made.replace(offsets, vector(kind, "'1'", 0)), {"0": bytes(24)}), "SL405")

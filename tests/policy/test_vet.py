@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 import tracemalloc
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -39,6 +40,7 @@ from policy.listings import (
     text,
 )
 from safeload.api import read
+from safeload.budget import Budget
 from safeload.limits import DEFAULT_LIMITS
 from safeload.machine.nodes import ObjectGraph
 from safeload.opcodes.assemble import assemble
@@ -435,3 +437,34 @@ def test_uses_are_counted_to_the_last_and_places_only_listed_to_the_eighth(times
     for data in (calls, mentions):
         (use,) = safeload.scan(data).globals
         assert (use.count, len(use.places)) == (times, min(times + 1 if data is calls else 2 * times, 8))
+
+
+# ---- what the caller constructs himself, and the clock ----------------------------------------------------------------------------------------
+
+
+def test_the_callers_own_types_open_what_is_unlisted_and_nothing_that_is_denied_or_allowed() -> None:
+    """`constructors=` stands above "no entry lists it", and below every entry."""
+    made: list[Any] = []
+    own = {name: lambda *args, **more: made.append(args) or "mine" for name in ("acme.Config", "posix.system", "collections.OrderedDict", "os.system")}
+    assert safeload.load(stream(new("acme", "Config")), constructors=own) == "mine"
+    assert safeload.load(stream(new("acme", "Config")), policy="inspect", constructors=own) == "mine"
+    count = len(made)
+    for policy in ("checkpoint", "inspect", "weights-only"):
+        with pytest.raises(safeload.PolicyRejected, match="denies it"):
+            safeload.load(stream(call("posix", "system", text("x"))), policy=policy, constructors=own)
+    assert safeload.load(stream(call("collections", "OrderedDict")), constructors=own) == OrderedDict()
+    assert len(made) == count
+
+
+def test_the_policy_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def look(self: Budget, member: str | None = None, offset: int | None = None) -> None:
+        if sys._getframe(1).f_code.co_name == "log":
+            looks.append(1)
+
+    monkeypatch.setattr(Budget, "check_time", look)
+    for calls in (1_022, 1_023, 1_024, 2_047, 2_048):  # and the name, which is logged once
+        looks.clear()
+        assert safeload.scan(stream("EMPTY_LIST\n" + (call("collections", "OrderedDict") + "APPEND\n") * calls)).verdict == "accepted"
+        assert len(looks) == -(-(calls + 1) // vetting.RECORDS_PER_CHECK)

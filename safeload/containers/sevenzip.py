@@ -36,7 +36,7 @@ UNREAD = {b"\x03\x04\x01": "PPMd", b"\x04\x01\x09": "Deflate64", b"\x04\xf7\x11\
 
 
 class _Sink:
-    """Takes the bytes of one member: what py7zr calls a `Py7zIO`."""
+    """Takes the bytes of one member: as much of what py7zr calls a `Py7zIO` as it uses of one that is written."""
 
     def __init__(self, archive: _Archive, name: str) -> None:
         self._archive, self._name, self._start = archive, name, len(archive.out)
@@ -51,17 +51,8 @@ class _Sink:
         size = len(self._archive.out) - self._start
         self._archive.whole[self._name] = Member(name=self._name, offset=self._start, size=size, stored_size=size)
 
-    def read(self, size: int | None = None) -> bytes:
-        return b""
-
     def seek(self, offset: int, whence: int = 0) -> int:
         return offset
-
-    def flush(self) -> None:
-        pass
-
-    def size(self) -> int:
-        return len(self._archive.out) - self._start
 
 
 class _Archive:

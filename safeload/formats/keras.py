@@ -24,6 +24,7 @@ from safeload.budget import exceeded
 from safeload.containers.base import Container
 from safeload.containers.json_strict import BadJson, parse
 from safeload.containers.zip_names import shown
+from safeload.errors import LimitExceeded
 from safeload.escape import escape
 from safeload.findings import Finding, GlobalUse
 from safeload.formats.judging import Judging
@@ -92,17 +93,19 @@ def judge_config(judging: Judging, data: bytes, member: str) -> None:
         judging.find("SL122", f"the description of the model is not well-formed JSON: {error}", member=place)
         return
     found: dict[str, Found] = {}
-    for count, node in enumerate(_objects(document)):
-        if not count % NODES_PER_CHECK:
-            judging.budget.check_time(place)
-        for each in _judged(judging, node, member):
-            key = f"{each.rule} {each.name or each.message}"
-            if key in found or len(found) < MAX_NAMES:
-                found.setdefault(key, each).count += 1
-            else:
-                judging.suppressed += 1
-    for each in found.values():
-        _report(judging, each, place)
+    try:
+        for count, node in enumerate(_objects(document)):
+            if not count % NODES_PER_CHECK:
+                judging.budget.check_time(place)
+            for each in _judged(judging, node, member):
+                key = f"{each.rule} {each.name or each.message}"
+                if key in found or len(found) < MAX_NAMES:
+                    found.setdefault(key, each).count += 1
+                else:
+                    judging.suppressed += 1
+    finally:  # what was found before a limit was met is said all the same
+        for each in found.values():
+            _report(judging, each, place)
 
 
 def _objects(document: Any) -> Iterator[dict[str, Any]]:
@@ -149,7 +152,8 @@ def _named(judging: Judging, module: str, name: str, *, is_function: bool) -> li
     """What the policy says of a name that Keras would look up."""
     full = f"{module}.{name}"
     if len(full) > judging.limits.global_name_bytes:
-        raise exceeded("global_name_bytes", judging.limits.global_name_bytes, f"a name is {len(full):,} characters long, more")
+        limit = exceeded("global_name_bytes", judging.limits.global_name_bytes, "the model names something that is longer")
+        return [Found(rule=limit.rule, message=limit.message)]
     decision = judging.policy.decide(canonical_name(full))
     if module == BUILTINS and is_function and decision.entry is None:
         return []  # one of Keras's own, by its bare name: relu
@@ -178,7 +182,12 @@ def _torch_module(judging: Judging, text: Any, name: str) -> None:
     except (binascii.Error, ValueError) as error:
         judging.find("SL122", f"the torch module in the description is no base64: {error}", member=name)
         return
-    judging.nested(ByteSource(name=name, size=len(data), buffer=data), name, unbuilt=True)
+    try:
+        judging.nested(ByteSource(name=name, size=len(data), buffer=data), name, unbuilt=True)
+    except LimitExceeded as error:
+        if judging.depth < judging.limits.container_depth:
+            raise
+        judging.stopped(error)
 
 
 def _report(judging: Judging, found: Found, member: str | None) -> None:

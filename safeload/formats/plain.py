@@ -16,7 +16,7 @@ from safeload.containers.detect import NEWEST_PROTOCOL, PROTO
 from safeload.containers.json_strict import BadJson, parse
 from safeload.containers.shard_index import KERAS_CLASS
 from safeload.containers.torch_archive import CODE_SUFFIXES, MAX_JSON_BYTES
-from safeload.errors import CheckpointError
+from safeload.errors import CheckpointError, LimitExceeded
 from safeload.formats.archive import check_crc, is_file, source_of, text_or_unknown
 from safeload.formats.code import judge_code
 from safeload.formats.judging import NESTED, Judging
@@ -106,7 +106,13 @@ def _is_pickle(judging: Judging, source: ByteSource) -> bool:
 def _value(judging: Judging, source: ByteSource, name: str) -> Document | None:
     """The one value of a member; that it holds none, or several, is a finding."""
     before = len(judging.findings)
-    document = judging.nested(source, name, unbuilt=True)
+    try:
+        document = judging.nested(source, name, unbuilt=True)
+    except LimitExceeded as error:
+        if judging.depth < judging.limits.container_depth:
+            raise
+        judging.stopped(error)  # as deep as it goes: the members beside this one are judged all the same
+        return None
     if document is None and not any(finding.level == "error" for finding in judging.findings[before:]):
         judging.find("SL002", "the member holds several objects behind each other, and a value is one", member=name)
     return document

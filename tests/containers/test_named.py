@@ -78,6 +78,16 @@ def test_any_change_ends_in_a_report(seed: int, name: str) -> None:
     assert safeload.scan(bytes(data)).verdict != "accepted" or data[0] in b"NIJKLMS]})("
 
 
+def test_a_field_of_two_types_is_no_message_of_theirs() -> None:
+    assert name_of(field(1, 8) + field(7, b"graph") + field(8, b"") + field(7, 1)) is None
+
+
+def test_fixed_numbers_and_numbers_without_an_end() -> None:
+    head = field(1, 8) + field(7, b"graph") + field(8, b"")
+    assert name_of(head + varint(99 << 3 | 1) + bytes(8)) is None and name_of(head + varint(99 << 3 | 5) + bytes(4)) is None
+    assert name_of(b"\x08" + b"\x80" * 12) is None and name_of(b"\x0a") is None
+
+
 OTHERS = {
     "tensorrt": (b"ftrt" + bytes(64), "an engine of TensorRT"),
     "ggml": (b"lmgg" + bytes(64), "a GGML file"),

@@ -156,6 +156,43 @@ def test_bytes_that_belong_to_nobody_are_refused() -> None:
     assert finding.rule == "SL144" and "4 bytes follow its header" in finding.message
 
 
+def test_bytes_beside_the_streams_are_refused() -> None:
+    """In front of the first, and between the last and the header."""
+    data = sevenzip({"a.pkl": GOOD}, filters=COPY)
+    assert safeload.scan(with_bytes(data, b"", b"")).verdict == "accepted"
+    for changed, words in ((with_bytes(data, b"more", b""), "4 bytes stand in front"), (with_bytes(data, b"", b"more"), "4 bytes stand between")):
+        report = safeload.scan(changed)
+        assert report.verdict == "inconclusive" and words in report.errors[0].message, report.errors
+
+
+def test_properties_that_no_encoder_writes_are_refused() -> None:
+    data = changed_header(sevenzip({"a.pkl": GOOD}, filters=[{"id": py7zr.FILTER_LZMA2, "preset": 1}]), b"\x21\x21\x01", b"\x21\x21\x02")
+    assert rules(data) == ("inconclusive", ["SL144"])
+    for byte in (41, 255):
+        plain = sevenzip({"a.pkl": GOOD}, filters=[{"id": py7zr.FILTER_LZMA2, "preset": 1}])
+        assert rules(changed_header(plain, b"\x21\x21\x01", b"\x21\x21\x01", after=bytes([byte]))) == ("inconclusive", ["SL144"])
+
+
+@pytest.mark.parametrize("files", [{}, {"empty": b""}, {"a.txt": b"text"}], ids=["nothing", "empty", "text"])
+def test_an_archive_without_a_value_is_not_accepted(files: dict[str, bytes]) -> None:
+    assert safeload.scan(sevenzip(files)).verdict == "inconclusive"
+
+
+def test_what_py7zr_does_against_its_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = sevenzip({"a.pkl": GOOD})
+    with monkeypatch.context() as changed:
+        changed.setattr(py7zr.SevenZipFile, "extract", lambda self, **_: None)
+        (finding,) = safeload.scan(data).errors
+        assert finding.rule == "SL144" and "gives nothing for the member" in finding.message
+    with monkeypatch.context() as changed:
+        changed.setattr(py7zr.SevenZipFile, "extract", lambda self, targets, factory: factory.create("other"))
+        assert any("the header has none of this name" in each.message for each in safeload.scan(data).errors)
+    with monkeypatch.context() as changed:
+        changed.setattr(py7zr.SevenZipFile, "extract", lambda self, targets, factory: factory.create("a.pkl").write(bytes(MIB)))
+        report = safeload.scan(data, limits={"inflated_bytes": MIB - 1})
+        assert "SL901" in {each.rule for each in report.errors}
+
+
 @pytest.mark.parametrize("name", ["../a.pkl", "/etc/a.pkl", "a/../../b.pkl"])
 def test_a_name_that_climbs_never_loads(name: str) -> None:
     data = sevenzip({"evil.pkl": PAYLOAD, "x" * len(name): GOOD}, filters=COPY)
@@ -222,17 +259,30 @@ def mended(data: bytes) -> bytes:
     return data[:8] + zlib.crc32(start).to_bytes(4, "little") + start + data[32:]
 
 
-def changed_header(data: bytes, old: bytes, new: bytes, *, last: bool = False) -> bytes:
-    """The same archive with `old` in its header replaced, which is written without compression."""
+def changed_header(data: bytes, old: bytes, new: bytes, *, last: bool = False, after: bytes = b"") -> bytes:
+    """The same archive with `old` in its header replaced, and as many bytes `after` it; the header is written without compression."""
     archive = py7zr.SevenZipFile(io.BytesIO(data))
     out = io.BytesIO()
     archive.header.write(out, 0, encoded=False)
     header = out.getvalue()
     at = header.rindex(old) if last else header.index(old)
-    header = header[:at] + new + header[at + len(old) :]
+    header = header[:at] + new + after + header[at + len(old) + len(after) :]
     packed = data[32 : 32 + sum(archive.header.main_streams.packinfo.packsizes)]
     start = len(packed).to_bytes(8, "little") + len(header).to_bytes(8, "little") + bytes(4)
     return mended(data[:12] + start + packed + header)
+
+
+def with_bytes(data: bytes, front: bytes, behind: bytes) -> bytes:
+    """The same archive with bytes in front of its streams and behind them."""
+    archive = py7zr.SevenZipFile(io.BytesIO(data))
+    packinfo = archive.header.main_streams.packinfo
+    packed = data[32 : 32 + sum(packinfo.packsizes)]
+    packinfo.packpos = len(front)
+    out = io.BytesIO()
+    archive.header.write(out, 0, encoded=False)
+    header = out.getvalue()
+    body = front + packed + behind
+    return mended(data[:12] + len(body).to_bytes(8, "little") + len(header).to_bytes(8, "little") + bytes(4) + body + header)
 
 
 def rewritten(data: bytes, old: str, new: str) -> bytes:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import safeload
+from safeload.formats import keras
 from safeload.formats.hdf5 import CHUNK_BYTES
 from safeload.limits import MIB
 from safeload.opcodes.assemble import assemble
@@ -166,6 +167,24 @@ def test_what_two_readers_could_take_differently_is_not_judged(name: str) -> Non
     assert errors(archive(BROKEN[name])) == [WEIGHTS, ("SL122", "config.json", None)]
 
 
+def test_what_stands_beside_a_limit_is_named_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    long, evil = obj("m" * 2_000, "X"), obj("posix", "system")
+    assert errors(archive(model(long, evil))) == [WEIGHTS, ("SL301", "config.json", "posix.system"), ("SL901", "config.json", None)]
+    deep = obj("keras.layers", "TorchModuleWrapper", {"module": base64.b64encode(build(torch_parts())).decode()})
+    report = safeload.scan(zipped({"x.keras": archive(model(evil, deep))}), limits={"container_depth": 1})
+    assert {(each.rule, (each.member or "").split("!/")[1]) for each in report.errors} == {
+        ("SL901", "model.weights.h5"), ("SL901", "config.json"), ("SL301", "config.json"), ("SL124", "config.json")
+    }  # fmt: skip
+    monkeypatch.setattr(keras, "MAX_CONFIG_BYTES", 100)
+    assert "SL901" in {each.rule for each in safeload.scan(archive(model())).errors}
+
+
+@pytest.mark.parametrize("module", [3, "\u00e9", "=", "AAAAA"])
+def test_a_torch_module_that_is_none(module: Any) -> None:
+    rules = {each.rule for each in safeload.scan(archive(model(obj("keras.layers", "TorchModuleWrapper", {"module": module})))).errors}
+    assert rules >= {"SL002", "SL124"} and (("SL122" in rules) == (module in ("\u00e9", "AAAAA")))
+
+
 def test_many_objects_become_few_findings() -> None:
     report = safeload.scan(archive(model(*[LAMBDA] * 5_000)))
     found = [each for each in report.errors if each.rule == "SL124"]
@@ -253,7 +272,7 @@ def test_any_text_ends_in_a_report(noise: bytes, at: int) -> None:
 
 
 def test_what_keras_itself_writes(tmp_path: Path) -> None:
-    keras = pytest.importorskip("keras", reason="keras is not installed: it is the writer to compare with")
-    made = keras.Sequential([keras.layers.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
+    theirs = pytest.importorskip("keras", reason="keras is not installed: it is the writer to compare with")
+    made = theirs.Sequential([theirs.layers.Input((2,)), theirs.layers.Lambda(lambda x: x + 1)])
     made.save(tmp_path / "x.keras")
     assert {each.rule for each in safeload.scan(tmp_path / "x.keras").errors} == {"SL002", "SL124"}

@@ -132,3 +132,11 @@ def test_a_wrong_checksum_is_a_finding_and_the_payload_is_named_all_the_same() -
     bad = zipped({"one.pkl": PAYLOAD})
     report = safeload.scan(bad.replace(b"never", b"newer"))
     assert report.verdict == "rejected" and {finding.rule for finding in report.errors} == {"SL115", "SL301"}
+
+
+def test_what_stands_beside_an_archive_that_is_too_deep_is_judged() -> None:
+    inner = zipped({"deeper.zip": zipped({"a.pkl": PAYLOAD}), "evil.pkl": PAYLOAD})
+    report = safeload.scan(zipped({"x.zip": inner}), limits={"container_depth": 1})
+    assert {(each.rule, each.member) for each in report.errors} == {("SL901", "x.zip!/deeper.zip"), ("SL901", "x.zip!/evil.pkl")}
+    report = safeload.scan(zipped({"x.zip": inner}), limits={"container_depth": 2})
+    assert report.verdict == "rejected" and ("SL301", "x.zip!/evil.pkl") in {(each.rule, each.member) for each in report.errors}

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import os
 
     from safeload.lazy import Checkpoint
+    from safeload.placement.settings import Transfer
+    from safeload.rebuild.views import Shown
     from safeload.values import OpaqueObject
 
 DEFAULT_POLICY = "checkpoint"
@@ -41,6 +43,7 @@ def load(
     weights_only: bool | None = True,
     limits: Limits | Mapping[str, int] | None = None,
     constructors: Mapping[str, Callable[[OpaqueObject], Any]] | None = None,
+    transfer: Transfer | None = None,
     pickle_module: None = None,
 ) -> Any:
     """Load a checkpoint without running any of it; torch.load's signature, numpy or CuPy arrays for tensors.
@@ -52,12 +55,43 @@ def load(
     alone, and arrays are not writable (the letter is that of `numpy.memmap`). What is no plain file (bytes, gzip objects, pipes) is in memory already
     and needs no map. `encoding` and `errors` decode the strings of Python 2 files. `limits` replaces single limits of the budget. `constructors` maps
     `module.name` to your own function, which gets the inert record of each such object and returns what stands in its place; it overrides an unlisted
-    name, never a denied one.
+    name, never a denied one. `transfer` says how storages travel to a device (`safeload.cupy.Transfer`: pinned memory, threads).
 
     1. Open the source. 2. Read and judge it (`judge`). 3. Refuse what is not accepted. 4. Place the storages. 5. Replay the vetted log.
 
     Raises `PolicyRejected` (with `.report`, naming everything at once), other `CheckpointError`s, `DeviceUnavailable`, `PolicyFileError`, `OSError`.
     """
+    return load_shown(
+        f,
+        map_location,
+        policy=policy,
+        mmap=mmap,
+        encoding=encoding,
+        errors=errors,
+        weights_only=weights_only,
+        limits=limits,
+        constructors=constructors,
+        transfer=transfer,
+        pickle_module=pickle_module,
+    )
+
+
+def load_shown(
+    f: FileLike,
+    map_location: Any,
+    *,
+    policy: str | os.PathLike[str] | Policy | None = None,
+    mmap: bool | Literal["r"] | None = None,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    weights_only: bool | None = True,
+    limits: Limits | Mapping[str, int] | None = None,
+    constructors: Mapping[str, Callable[[OpaqueObject], Any]] | None = None,
+    transfer: Transfer | None = None,
+    pickle_module: None = None,
+    shown: Shown | None = None,
+) -> Any:
+    """`load`, with tensors shown as another library's. See there."""
     if weights_only is not True and weights_only is not None:  # None is torch's default, and means True there as well
         raise TypeError("weights_only=False would run the file; safeload never does. policy='inspect' reads any class as an inert record")
     if pickle_module is not None:
@@ -73,7 +107,7 @@ def load(
         source.read_only = mmap == "r"
         # 2 to 5, without the garbage collector walking what has just been made
         reading = _accepted(judge(source, resolved, budget_limits, options), source)
-        value = _built(reading, map_location, mapped=mmap is not False, constructors=dict(constructors or {}))
+        value = _built(reading, map_location, mapped=mmap is not False, constructors=dict(constructors or {}), transfer=transfer, shown=shown)
     if is_file and reading.ends and "+" not in reading.report.format:
         f.seek(start + reading.ends[0])  # type: ignore[union-attr]  # behind this save, as torch leaves it
     return value
@@ -130,19 +164,22 @@ def open(
     policy: str | os.PathLike[str] | Policy | None = None,
     encoding: str = "utf-8",
     limits: Limits | Mapping[str, int] | None = None,
+    transfer: Transfer | None = None,
 ) -> Checkpoint:
     """A lazy view: names, dtypes, shapes and extents now, the bytes of one tensor or slice when they are asked for. After `safetensors.safe_open`.
 
-    Use as a context manager. Judges the whole file first, as `load` does, and raises the same errors; payloads are not read.
+    Use as a context manager. Judges the whole file first, as `load` does, and raises the same errors; payloads are not read. `transfer` says how storages
+    travel to a device.
     """
     from safeload.lazy import Checkpoint
+    from safeload.placement.settings import DEFAULT
 
     resolved, budget_limits = policy_and_limits(policy, limits)
     options = _options(encoding, "strict")
     source = open_source(f, budget_limits)
     try:
         reading = _accepted(judge(source, resolved, budget_limits, options), source)
-        return Checkpoint(reading, source, map_location)
+        return Checkpoint(reading, source, map_location, DEFAULT if transfer is None else transfer)
     except BaseException:
         source.close()
         raise
@@ -245,13 +282,31 @@ def refusal(reading: Reading) -> CheckpointError | None:
     return _placed(error, report.path)
 
 
-def _built(reading: Reading, map_location: Any, *, mapped: bool, constructors: dict[str, Callable[[OpaqueObject], Any]]) -> Any:
+def _built(
+    reading: Reading,
+    map_location: Any,
+    *,
+    mapped: bool,
+    constructors: dict[str, Callable[[OpaqueObject], Any]],
+    transfer: Transfer | None = None,
+    shown: Shown | None = None,
+) -> Any:
+    from safeload.placement.settings import DEFAULT
     from safeload.rebuild.document import Building, build
+    from safeload.rebuild.views import ARRAYS
 
     if reading.document is None:
         raise _placed(several_objects(reading.objects), reading.report.path)
     try:
-        return build(reading.document, Building(budget=reading.budget, map_location=map_location, mapped=mapped, constructors=constructors))
+        how = Building(
+            budget=reading.budget,
+            map_location=map_location,
+            mapped=mapped,
+            constructors=constructors,
+            transfer=DEFAULT if transfer is None else transfer,
+            shown=ARRAYS if shown is None else shown,
+        )
+        return build(reading.document, how)
     except CheckpointError as error:
         _placed(error, reading.report.path)
         raise

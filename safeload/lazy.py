@@ -7,8 +7,8 @@ the keys. Payloads are mapped, so `get_slice(name)[:10]` touches the pages of te
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Union
 
 import msgspec
 
@@ -17,10 +17,13 @@ from safeload.containers.base import STORED
 from safeload.errors import not_built, several_objects
 from safeload.formats.judging import NESTED
 from safeload.judge import Reading
+from safeload.placement.backend import StreamingBackend
 from safeload.placement.map_location import Restore
 from safeload.placement.map_location import resolve as resolve_location
-from safeload.placement.place import Placed, PlacedInput, decide, move
+from safeload.placement.place import Placed, PlacedInput, decide, move_all, place
+from safeload.placement.settings import DEFAULT, Transfer
 from safeload.rebuild import views
+from safeload.rebuild.cuts import Cut, cut, is_basic, moved, share
 from safeload.rebuild.document import Building, assembled
 from safeload.rebuild.replay import Replay
 from safeload.rebuild.storages import inputs, placed_name
@@ -54,6 +57,10 @@ class TensorInfo(msgspec.Struct, frozen=True, kw_only=True):
     requires_grad: bool
 
 
+Dims = Union[int, None, "Mapping[str, int | None]", "Callable[[str, TensorInfo], int | None]"]
+"""Which dimension of each tensor `get_shards` cuts."""
+
+
 class LazyTensor:
     """Stands in `Checkpoint.tree()` for one dense tensor, or for one array whose bytes lie in the file."""
 
@@ -78,10 +85,8 @@ class LazyTensor:
         return self.part.array(self.record)
 
     def __getitem__(self, index: Any) -> Any:
-        array = self.numpy()
-        if isinstance(array, MetaTensor):
-            raise ValueError("a tensor on meta has no data to take a slice of")
-        return array[index]
+        part = self.part.cut(self.record, index)
+        return moved({0: part}, self.part.settings)[0] if isinstance(part, Cut) else part
 
     def __repr__(self) -> str:
         return f"<tensor {self.dtype} {list(self.shape)}>"
@@ -90,15 +95,17 @@ class LazyTensor:
 class LazyPart:
     """One plan or table of the file, with those of its storages that were asked for. `name` tells it from the other parts of a group."""
 
-    __slots__ = ("budget", "closed", "document", "inputs", "name", "placed", "restore")
+    __slots__ = ("budget", "closed", "document", "inputs", "name", "on_host", "placed", "restore", "settings")
 
-    def __init__(self, document: Plan | Table, name: str, budget: Budget, restore: Restore) -> None:
+    def __init__(self, document: Plan | Table, name: str, budget: Budget, restore: Restore, settings: Transfer) -> None:
         self.document = document
         self.name = name
         self.budget = budget
         self.inputs: dict[str, PlacedInput] = inputs(document, budget, mapped=True)
         self.restore = restore
+        self.settings = settings
         self.placed: dict[str, Placed] = {}
+        self.on_host: dict[str, Placed] = {}  # the map, for slices that go elsewhere
         self.closed = False
 
     def array(self, record: TensorRecord | ArrayRecord) -> Any:
@@ -107,11 +114,30 @@ class LazyPart:
         if isinstance(record, ArrayRecord):
             self._check_open()
             return views.array(record, container.source, mapped=True)
-        key = placed_name(record, container.byteorder)
-        if key not in self.placed:
-            self._check_open()
-            self.placed[key] = move(self.inputs[key], decide(self.inputs[key], self.restore))
+        self.place([record])
         return views.tensor(record, self.placed, container.byteorder)
+
+    def place(self, records: Iterable[TensorRecord]) -> None:
+        """The storages of all these tensors, moved together."""
+        missing = {placed_name(record, self.document.container.byteorder) for record in records} - self.placed.keys()
+        if missing:
+            self._check_open()
+            wanted = {name: item for name, item in self.inputs.items() if name in missing}  # in the order of the file
+            self.placed.update(move_all(wanted, {name: decide(item, self.restore) for name, item in wanted.items()}, self.settings))
+
+    def cut(self, record: TensorRecord | ArrayRecord, index: Any) -> Any:
+        """`array[index]`, or a `Cut` to be moved where only that part has to be read. What is whole on its device already is sliced there."""
+        name = placed_name(record, self.document.container.byteorder) if isinstance(record, TensorRecord) else ""
+        if not name or name in self.placed or not is_basic(index) or not isinstance(record, TensorRecord):
+            return sliced(self.array(record), index)
+        self._check_open()
+        item = self.inputs[name]
+        decision = decide(item, self.restore)
+        if not isinstance(decision.backend, StreamingBackend):
+            return sliced(self.array(record), index)
+        if name not in self.on_host:
+            self.on_host.update(place({name: item}, "cpu"))
+        return cut(views.tensor(record, self.on_host, self.document.container.byteorder), index, item, self.on_host[name], decision)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -121,13 +147,14 @@ class LazyPart:
 class LazyAssembly:
     """One tensor in several parts: put together when it is asked for, and kept."""
 
-    __slots__ = ("budget", "closed", "document", "map_location", "name", "value")
+    __slots__ = ("budget", "closed", "document", "map_location", "name", "settings", "value")
 
-    def __init__(self, document: Assembly, name: str, budget: Budget, map_location: Any) -> None:
+    def __init__(self, document: Assembly, name: str, budget: Budget, map_location: Any, settings: Transfer) -> None:
         self.document = document
         self.name = name
         self.budget = budget
         self.map_location = map_location
+        self.settings = settings
         self.closed = False
         self.value: Any = None
 
@@ -136,8 +163,19 @@ class LazyAssembly:
         if self.value is None:
             if self.closed:
                 raise ValueError("the checkpoint is closed")
-            self.value = assembled(self.document, Building(budget=self.budget, map_location=self.map_location))
+            self.value = assembled(self.document, Building(budget=self.budget, map_location=self.map_location, transfer=self.settings))
         return self.value
+
+    def cut(self, record: TensorRecord | ArrayRecord, index: Any) -> Any:
+        """`array[index]`."""
+        return sliced(self.array(record), index)
+
+
+def sliced(array: Any, index: Any) -> Any:
+    """`array[index]`. Raises `ValueError` for a tensor without data."""
+    if isinstance(array, MetaTensor):
+        raise ValueError("a tensor on meta has no data to take a slice of")
+    return array[index]
 
 
 def whole_of(document: Assembly) -> TensorRecord:
@@ -148,7 +186,7 @@ def whole_of(document: Assembly) -> TensorRecord:
 class Checkpoint:
     """A judged file, open for reading. Use as a context manager; arrays stay valid after `close`."""
 
-    def __init__(self, reading: Reading, source: ByteSource, map_location: Any) -> None:
+    def __init__(self, reading: Reading, source: ByteSource, map_location: Any, transfer: Transfer = DEFAULT) -> None:
         if reading.document is None:
             raise several_objects(reading.objects)
         self.report = reading.report
@@ -157,6 +195,7 @@ class Checkpoint:
         self._budget = reading.budget
         self._restore = resolve_location(map_location)
         self._map_location = map_location
+        self._transfer = transfer
         self._parts: list[LazyPart | LazyAssembly] = []
         self._root = self._lazy(reading.document, "")
         self._names: dict[str, LazyTensor] = dict(_named(self._root))
@@ -169,12 +208,12 @@ class Checkpoint:
             values = {file: self._lazy(part, f"{file}{NESTED}") for file, part in document.parts.items()}
             return OrderedDict((key, values[file][key]) for key, file in document.names.items())
         if isinstance(document, Assembly):
-            return LazyTensor(whole_of(document), LazyAssembly(document, name, self._budget, self._map_location))
+            return LazyTensor(whole_of(document), LazyAssembly(document, name, self._budget, self._map_location, self._transfer))
         if isinstance(document, Group):
             return OrderedDict((key, self._lazy(part, f"{name}{key}{NESTED}")) for key, part in document.parts.items())
         if isinstance(document, Unbuilt):
             raise not_built(document.what, document.hint)
-        part = LazyPart(document, name, self._budget, self._restore)
+        part = LazyPart(document, name, self._budget, self._restore, self._transfer)
         self._parts.append(part)
         if isinstance(document, Plan):
             replay = _LazyReplay(document, part)
@@ -220,9 +259,42 @@ class Checkpoint:
         """One tensor as an array. Tensors of one storage share it."""
         return self._names[name].numpy()
 
+    def get_tensors(self, names: Iterable[str] | None = None) -> dict[str, Any]:
+        """Several tensors, or all, by name: their storages go to a device together, as `load` moves them. Tensors of one storage share it."""
+        wanted = {name: self._names[name] for name in (self._names if names is None else names)}
+        place_together(wanted.values())
+        return {name: lazy.numpy() for name, lazy in wanted.items()}
+
     def get_slice(self, name: str) -> LazyTensor:
-        """A tensor to index: `get_slice(name)[:10]` touches only the pages of what it returns."""
+        """A tensor to index: `get_slice(name)[:10]` reads, or touches the pages of, only what it returns."""
         return self._names[name]
+
+    def get_shards(self, rank: int, world: int, dims: Dims = 0, names: Iterable[str] | None = None) -> dict[str, Any]:
+        """What `rank` of `world` processes holds of each tensor, for tensor-parallel loading; only those bytes are read.
+
+        `dims` is the dimension to cut: a number for all, a dict by name, or a function of (name, `TensorInfo`). None, a name that the dict lacks, or a tensor
+        with fewer dimensions means the whole tensor. A dimension is cut as `torch.chunk` cuts it: ceil(length / world) for each, the last ones less or
+        nothing. On a device each part is an array of its own; on the CPU it is a view of the map. Raises `ValueError` for a rank outside of the world.
+        """
+        if not (_is_number(rank) and _is_number(world) and 0 <= rank < world):
+            raise ValueError(f"shard is (rank, world) with 0 <= rank < world, not ({rank!r}, {world!r})")
+        found: dict[str, Any] = {}
+        whole: dict[str, LazyTensor] = {}
+        for name in self._names if names is None else names:
+            lazy = self._names[name]
+            dim = _dim(dims, name, self)
+            if dim is None or not -len(lazy.shape) <= dim < len(lazy.shape):
+                whole[name] = lazy
+                found[name] = None
+            else:
+                index = [slice(None)] * len(lazy.shape)
+                index[dim] = share(lazy.shape[dim], rank, world)
+                found[name] = lazy.part.cut(lazy.record, tuple(index))
+        place_together(whole.values())
+        found.update((name, lazy.numpy()) for name, lazy in whole.items())
+        cuts = {number: part for number, part in enumerate(found.values()) if isinstance(part, Cut)}
+        arrays = moved(cuts, self._transfer)
+        return {name: arrays.get(number, part) for number, (name, part) in enumerate(found.items())}
 
     def metadata(self) -> dict[str, str]:
         """The archive's records as text: version, byteorder, ..."""
@@ -255,6 +327,31 @@ class Checkpoint:
 
     def __repr__(self) -> str:
         return f"<Checkpoint {self.report.path!a}, {len(self):,} tensors>"
+
+
+def place_together(tensors: Iterable[LazyTensor]) -> None:
+    """Move the storages of all of them that are not placed yet, with one transfer for each part of the file."""
+    parts: dict[int, tuple[LazyPart, list[TensorRecord]]] = {}
+    for lazy in tensors:
+        if isinstance(lazy.part, LazyPart) and isinstance(lazy.record, TensorRecord):
+            parts.setdefault(id(lazy.part), (lazy.part, []))[1].append(lazy.record)
+    for part, records in parts.values():
+        part.place(records)
+
+
+def _dim(dims: Dims, name: str, checkpoint: Checkpoint) -> int | None:
+    """The dimension along which a tensor is cut."""
+    if isinstance(dims, Mapping):
+        dim = dims.get(name)
+    else:
+        dim = dims(name, checkpoint.info(name)) if callable(dims) else dims
+    if dim is not None and not _is_number(dim):
+        raise TypeError(f"a dimension to cut is a number or None, not {type(dim).__name__}")
+    return dim
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 class _LazyReplay(Replay):

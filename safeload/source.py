@@ -125,10 +125,13 @@ class ByteSource:
         return True
 
     def read_into(self, offset: int, target: memoryview) -> None:
-        """Fill `target` with the bytes from `offset`, read straight into place. For payloads that must not stay mapped (`mmap=False`)."""
+        """Fill `target` with the bytes from `offset`, read straight into place. For payloads that must not stay mapped (`mmap=False`, pinned memory)."""
         length = len(target)
-        if self._buffer is not None or offset < 0 or offset + length > self.size:
-            target[:] = self.read(offset, length)
+        if offset < 0 or offset + length > self.size:
+            raise self._short(offset, length)
+        if self._buffer is not None:
+            start = self.base + offset
+            target[:] = memoryview(self._buffer)[start : start + length]
             return
         position = self.base + offset
         while target:
@@ -165,6 +168,10 @@ class ByteSource:
 
             whole._pool = ThreadPoolExecutor(READERS - 1, thread_name_prefix="safeload-read")
         return whole._pool
+
+    def file_at(self, offset: int) -> tuple[int, int] | None:
+        """Descriptor and position of a byte, for a reader of its own (GPUDirect Storage); None where the bytes are in memory."""
+        return None if self._buffer is not None or self._fd < 0 else (self._fd, self.base + offset)
 
     def view(self, offset: int, length: int) -> memoryview:
         """Bytes that need not be private: a part of the copy-on-write map (paths, files) or of a writable copy (memory).

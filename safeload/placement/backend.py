@@ -2,18 +2,18 @@
 
 Turns nothing itself. A backend moves one whole storage with one `upload`, and every tensor is a `view` of what was moved: that is how two tensors which
 share a storage in the file share it on the device too, and how an expanded tensor (stride 0) costs what its storage costs. There is
-no way to move a single tensor.
+no way to move a single tensor. A backend that is also a `StreamingBackend` gets all of its storages at once, through `transfer`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-HostBytes = npt.NDArray[np.uint8]
+from safeload.placement.reader import HostBytes
+from safeload.placement.transport import Transport
 
 
 class DeviceBuffer(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -60,4 +60,14 @@ class Backend(Protocol):
 
         Raises `StorageError` for a view that leaves the buffer, whatever an earlier stage has proved (`geometry.checked`).
         """
+        ...
+
+
+@runtime_checkable
+class StreamingBackend(Backend, Protocol):
+    """A device that copies by itself: storages go to it straight from the file, and the host never holds a whole one."""
+
+    @property
+    def transport(self) -> Transport:
+        """Its memory, streams and events."""
         ...

@@ -17,9 +17,13 @@ import ml_dtypes
 import msgspec
 import numpy as np
 
-from safeload.errors import DeviceUnavailable, StorageError
+from safeload.errors import StorageError
 from safeload.placement import geometry
-from safeload.placement.backend import DeviceBuffer, HostBytes
+from safeload.placement.backend import DeviceBuffer
+from safeload.placement.cupy_transport import CUPY_TRANSPORT, CupyTransport, cupy_module
+from safeload.placement.reader import HostBytes, HostReader
+from safeload.placement.settings import DEFAULT
+from safeload.placement.streamed import streamed
 
 BUILT_IN_CODES = frozenset("?bhilqBHILQefdFD")  # dtype characters that CuPy's kernels know (cupy/_core/_dtype.pyx); no long double, no text
 CONTAINER_BYTES = (1, 2, 4, 8)  # item sizes of the unsigned integers
@@ -48,6 +52,14 @@ class ContainerArray(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         host: np.ndarray[Any, np.dtype[Any]] = self.array.get()
         return host.view(self.dtype)
 
+    def __dlpack__(self, **how: Any) -> Any:
+        """The bits, as unsigned integers: DLPack has no common name for these dtypes. `torch.from_dlpack(array).view(torch.float8_e5m2)` is the tensor."""
+        return self.array.__dlpack__(**how)
+
+    def __dlpack_device__(self) -> Any:
+        """Where the bits are."""
+        return self.array.__dlpack_device__()
+
     def __repr__(self) -> str:
         return f"ContainerArray({self.dtype.name} as {self.array.dtype}, shape={self.shape})"
 
@@ -64,7 +76,7 @@ class CupyBackend:
     def unavailable_because(self) -> str:
         """Why there is no CUDA here; empty where there is."""
         try:
-            cupy = _cupy()
+            cupy = cupy_module()
         except ImportError as error:
             return f"CuPy cannot be imported ({error}); pip install 'safeload[cuda12]' or 'safeload[cuda13]'"
         try:
@@ -74,35 +86,25 @@ class CupyBackend:
 
     def device_count(self) -> int:
         """Visible devices; only asked where `is_available`."""
-        return int(_cupy().cuda.runtime.getDeviceCount())
+        return int(cupy_module().cuda.runtime.getDeviceCount())
 
     def current_device(self) -> int:
         """The calling thread's current device."""
-        return int(_cupy().cuda.runtime.getDevice())
+        return int(cupy_module().cuda.runtime.getDevice())
+
+    @property
+    def transport(self) -> CupyTransport:
+        """How storages travel: `transfer` moves all of a file at once."""
+        return CUPY_TRANSPORT
 
     def upload(self, host: HostBytes, device: int) -> DeviceBuffer:
-        """One allocation from CuPy's current allocator, and one copy on the device's current stream, finished when this returns.
-
-        The stream is waited for because the source is pageable (often a map): CUDA may otherwise still be reading it, and a kernel on another
-        stream could see the array half filled.
-        """
-        cupy = _cupy()
-        try:
-            with cupy.cuda.Device(device):
-                memory = cupy.cuda.alloc(host.nbytes)
-                if host.nbytes:
-                    stream = cupy.cuda.get_current_stream()
-                    memory.copy_from_host_async(host.ctypes.data, host.nbytes, stream)
-                    stream.synchronize()
-        except (cupy.cuda.memory.OutOfMemoryError, cupy.cuda.runtime.CUDARuntimeError) as error:
-            message = f'cuda:{device} cannot take a storage of {host.nbytes:,} bytes ({error}); map_location="cpu" keeps it on the host'
-            raise DeviceUnavailable(message) from error
-        return DeviceBuffer(memory=memory, device=device, nbytes=host.nbytes)
+        """One allocation from CuPy's current allocator, filled through the pinned ring and finished when this returns."""
+        return streamed({"": (HostReader("", host.nbytes, lambda: host), device)}, self, DEFAULT)[""]
 
     def view(self, buffer: DeviceBuffer, dtype: np.dtype[Any], shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Any:
         """A `cupy.ndarray`, or a `ContainerArray` where CuPy lacks the dtype. Runs no kernel and does not switch devices."""
         strides, offset = geometry.checked(buffer.nbytes, dtype, shape, strides, offset)
-        cupy = _cupy()
+        cupy = cupy_module()
         if not dtype.isnative:
             raise StorageError(f"dtype {dtype.str} is not in this machine's byte order; CUDA has no other, so swap it on the host", rule="SL406")
         if any(number % dtype.itemsize for number in (offset, *strides)):
@@ -114,12 +116,6 @@ class CupyBackend:
             raise StorageError(f"CuPy has no dtype {dtype}, and none of its size to hold it in", rule="SL406")
         container = np.dtype(f"u{dtype.itemsize}")
         return ContainerArray(array=cupy.ndarray(shape, container, memptr=pointer, strides=strides), dtype=dtype)
-
-
-def _cupy() -> Any:
-    import cupy  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-    return cupy
 
 
 def _cupy_knows(cupy: Any, dtype: np.dtype[Any]) -> bool:

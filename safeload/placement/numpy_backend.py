@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from safeload.placement import geometry
-from safeload.placement.backend import DeviceBuffer, HostBytes
+from safeload.placement.backend import DeviceBuffer
+from safeload.placement.reader import HostBytes
 
 
 class NumpyBackend:

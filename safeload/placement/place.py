@@ -1,9 +1,10 @@
 """The stage itself: storages of the file become buffers on devices.
 
-1. Read `map_location`. 2. Decide for every storage, once per key. 3. Read and move the bytes of those that go somewhere, one storage at a time.
+1. Read `map_location`. 2. Decide for every storage, once per key. 3. Move those that go somewhere: all of a device's together where it streams (`transfer`),
+else one storage at a time.
 
-So a device that is not there is reported before the first byte is read, `meta` reads none, and no more than one storage is on the host for each
-that goes to a device. Refuses a storage whose bytes are not as many as the file announced.
+So a device that is not there is reported before the first byte is read, `meta` reads none, and the host holds a pinned ring, or one storage for a device
+that does not stream. Refuses a storage whose bytes are not as many as the file announced.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from safeload.errors import StorageError
-from safeload.placement.backend import Backend, DeviceBuffer, HostBytes
+from safeload.placement.backend import Backend, DeviceBuffer, StreamingBackend
 from safeload.placement.locations import shown
 from safeload.placement.map_location import Restore, resolve
+from safeload.placement.reader import BYTES, HostBytes, HostReader, Reader, check_size, loaded
+from safeload.placement.settings import DEFAULT, Transfer
 from safeload.placement.storage import SavedStorage
+from safeload.placement.streamed import streamed
 from safeload.values import Device
-
-BYTES = np.dtype(np.uint8)
 
 
 class PlacedInput(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -31,6 +32,7 @@ class PlacedInput(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     tag: str | bytes  # location tag; bytes in files of Python 2
     nbytes: int  # bytes, as announced
     load: Callable[[], HostBytes]  # gives the bytes: uint8, one-dimensional, contiguous. Called at most once, and not for meta
+    reader: Reader | None = None  # gives pieces of the same bytes, to a device that streams; without it `load` is asked
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -61,11 +63,10 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.backend.view(self.buffer, dtype, shape, tuple([stride * item for stride in strides]), offset * item)
 
 
-def place(storages: Mapping[str, PlacedInput], map_location: object = None) -> dict[str, Placed]:
+def place(storages: Mapping[str, PlacedInput], map_location: object = None, settings: Transfer = DEFAULT) -> dict[str, Placed]:
     """Every storage on its device, under the same keys. Raises `DeviceUnavailable`, `StorageError`, and `TypeError` for a wrong map_location."""
     restore = resolve(map_location)
-    decided = [(name, item, decide(item, restore)) for name, item in storages.items()]
-    return {name: move(item, decision) for name, item, decision in decided}
+    return move_all(storages, {name: decide(item, restore) for name, item in storages.items()}, settings)
 
 
 def decide(item: PlacedInput, restore: Restore) -> SavedStorage:
@@ -74,17 +75,26 @@ def decide(item: PlacedInput, restore: Restore) -> SavedStorage:
     return restore(SavedStorage(key=item.key, tag=tag, nbytes=item.nbytes))
 
 
-def move(item: PlacedInput, decision: SavedStorage) -> Placed:
-    """One storage moved as decided, with one `upload`."""
+def move_all(storages: Mapping[str, PlacedInput], decisions: Mapping[str, SavedStorage], settings: Transfer = DEFAULT) -> dict[str, Placed]:
+    """All storages moved as decided: with one transfer for each backend that streams, else with one `upload` for each storage."""
+    backends = {id(decision.backend): decision.backend for decision in decisions.values()}
+    buffers: dict[str, DeviceBuffer] = {}
+    for backend in backends.values():
+        if isinstance(backend, StreamingBackend):
+            there = [(name, decision.device.index or 0) for name, decision in decisions.items() if decision.backend is backend]
+            buffers.update(streamed({name: (_reader(storages[name]), device) for name, device in there}, backend, settings))
+    return {name: _placed(storages[name], decision, buffers.get(name)) for name, decision in decisions.items()}
+
+
+def _placed(item: PlacedInput, decision: SavedStorage, buffer: DeviceBuffer | None) -> Placed:
     backend = decision.backend
-    buffer = None if backend is None else backend.upload(_loaded(item), decision.device.index or 0)
+    if buffer is None and backend is not None:
+        buffer = backend.upload(loaded(item.key, item.nbytes, item.load), decision.device.index or 0)
     return Placed(key=item.key, tag=decision.tag, nbytes=item.nbytes, device=decision.device, backend=backend, buffer=buffer)
 
 
-def _loaded(item: PlacedInput) -> HostBytes:
-    host = item.load()
-    if host.dtype != BYTES or host.ndim != 1 or not host.flags.c_contiguous:
-        raise TypeError(f"the loader of storage {shown(item.key)} gave {host.dtype} {host.shape}, not contiguous bytes in one dimension")
-    if host.nbytes != item.nbytes:
-        raise StorageError(f"storage {shown(item.key)} holds {host.nbytes:,} bytes where {item.nbytes:,} were announced", rule="SL402")
-    return host
+def _reader(item: PlacedInput) -> Reader:
+    if item.reader is None:
+        return HostReader(item.key, item.nbytes, item.load)
+    check_size(item.key, item.reader.nbytes, item.nbytes)
+    return item.reader

@@ -111,6 +111,12 @@ def from_record(replay: Replay, record: Any, call: Any) -> Any:
     """A record of `storage` becomes an array or a tensor type."""
     if isinstance(record, TensorRecord):
         return replay.tensor(record)
+    special = _special(replay, record)
+    return replay.array(record, call) if special is None else replay.shown.special(special)
+
+
+def _special(replay: Replay, record: Any) -> Any:
+    """A record of a tensor that no plain array can hold; None for any other."""
     if isinstance(record, MetaRecord):
         return MetaTensor(
             dtype=record.dtype.name if record.dtype is not None else None,
@@ -131,7 +137,7 @@ def from_record(replay: Replay, record: Any, call: Any) -> Any:
         return SparseTensor(layout=record.layout, shape=record.shape, compressed=parts[0], plain=parts[1], values=parts[2])
     if isinstance(record, NestedRecord):
         return NestedTensor(components=tuple(replay.tensor(component) for component in record.components))
-    return replay.array(record, call)
+    return None
 
 
 def _part(replay: Replay, part: Any) -> Any:

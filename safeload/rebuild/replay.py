@@ -33,15 +33,23 @@ from safeload.values import OpaqueObject, Storage
 Constructor = Callable[[OpaqueObject], Any]
 
 
-def rebuild(plan: Plan, placed: dict[str, Placed], *, limits: Limits, mapped: bool = True, constructors: dict[str, Constructor] | None = None) -> Any:
+def rebuild(
+    plan: Plan,
+    placed: dict[str, Placed],
+    *,
+    limits: Limits,
+    mapped: bool = True,
+    constructors: dict[str, Constructor] | None = None,
+    shown: views.Shown = views.ARRAYS,
+) -> Any:
     """The value of one stream. `constructors` maps `module.name` to a function of the caller's that gets the inert record of each such object; `mapped`: arrays
-    whose bytes lie in the file stay in its map.
+    whose bytes lie in the file stay in its map; `shown`: what tensors become.
 
     Raises `CheckpointError` only; what `constructors` raise is the caller's and passes through.
     """
     with Paused():
         try:
-            replay = Replay(plan, placed, limits, mapped=mapped)
+            replay = Replay(plan, placed, limits, mapped=mapped, shown=shown)
             replay.run()
             root = replay.finish()
         except RecursionError:  # equal keys are compared item by item; `vet` bounds their depth, but the caller may stand deep already
@@ -52,10 +60,11 @@ def rebuild(plan: Plan, placed: dict[str, Placed], *, limits: Limits, mapped: bo
 class Replay:
     """The one mutable thing of this stage: the values of the log so far."""
 
-    __slots__ = ("_effects", "_made", "_storages", "byteorder", "graph", "guard", "limits", "mapped", "placed", "plan", "tuples", "values")
+    __slots__ = ("_effects", "_made", "_storages", "byteorder", "graph", "guard", "limits", "mapped", "placed", "plan", "shown", "tuples", "values")
 
-    def __init__(self, plan: Plan, placed: dict[str, Placed], limits: Limits, *, mapped: bool = True) -> None:
+    def __init__(self, plan: Plan, placed: dict[str, Placed], limits: Limits, *, mapped: bool = True, shown: views.Shown = views.ARRAYS) -> None:
         self.plan = plan
+        self.shown = shown
         self.mapped = mapped
         self.placed = placed
         self.limits = limits
@@ -116,7 +125,7 @@ class Replay:
 
     def tensor(self, record: TensorRecord) -> Any:
         """The array of a dense record."""
-        return views.tensor(record, self.placed, self.byteorder)
+        return views.tensor(record, self.placed, self.byteorder, self.shown)
 
     def array(self, record: Any, call: Call) -> Any:
         """A numpy dtype, array or scalar of the pickle itself."""
@@ -134,7 +143,7 @@ class Replay:
         """`torch.FloatTensor()` without a state."""
         kind = canonical(call.func.module, call.func.name).rpartition(".")[2] if type(call.func) is Global else ""
         dtype = tensor_dtype(kind)
-        return np.empty(0, numpy_dtype(dtype) if dtype is not None else "float32")
+        return self.shown.loose(np.empty(0, numpy_dtype(dtype) if dtype is not None else "float32"))
 
     def retyped(self, array: Any, dtype_node: Any, call: Call) -> Any:
         """An ndarray that stands for a tensor of another dtype: bfloat16 travels as float32, and is rounded back."""
@@ -143,7 +152,7 @@ class Replay:
             raise self.error("the array of a device tensor is not valid", call)
         target = numpy_dtype(dtype)
         with np.errstate(all="ignore"):  # float32 that bfloat16 cannot hold becomes infinite, as in torch
-            return array if array.dtype == target else array.astype(target)
+            return self.shown.loose(array if array.dtype == target else array.astype(target))
 
     def effects_on(self, call: Call) -> list[Effect]:
         """All effects on the result of a call, in order."""

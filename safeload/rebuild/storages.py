@@ -16,7 +16,7 @@ Tensors that need different forms of one storage do not share memory; all others
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -25,7 +25,9 @@ import numpy as np
 from safeload.budget import Budget
 from safeload.containers.base import STORED, Member
 from safeload.containers.inflate import read_member
+from safeload.containers.pieces import read_pieces
 from safeload.placement.place import PlacedInput
+from safeload.placement.reader import Extent
 from safeload.rebuild.numpy_dtypes import numpy_dtype
 from safeload.source import ByteSource
 from safeload.storage.dtypes import DType
@@ -101,6 +103,7 @@ def inputs(part: Plan | Table, budget: Budget, *, mapped: bool) -> dict[str, Pla
             tag=record.location,
             nbytes=record.nbytes * form.unpack,
             load=_Loader(source, record.member, budget, mapped, form, private.get(record.key)),
+            reader=_StorageReader(source, record.member, budget, form, private.get(record.key)),
         )
         for name, (record, form) in wanted.items()
     }
@@ -163,26 +166,103 @@ def extent(member: Member, source: ByteSource, *, mapped: bool) -> Any:
     return raw
 
 
+class _StorageReader:
+    """The same bytes in pieces, for a device that streams: read or inflated into its pinned memory, and formed there."""
+
+    __slots__ = ("_parts", "_rest", "budget", "form", "member", "private", "source")
+
+    def __init__(self, source: ByteSource, member: Member | None, budget: Budget, form: Form, private: bytes | memoryview | None) -> None:
+        self.source = source
+        self.member = member
+        self.budget = budget
+        self.form = form
+        self.private = private
+        self._parts: Iterator[bytes] = iter(())
+        self._rest = memoryview(b"")
+
+    @property
+    def nbytes(self) -> int:
+        """As the tensors see them."""
+        raw = len(self.private) if self.private is not None else self.member.size if self.member is not None else 0
+        return raw * self.form.unpack
+
+    @property
+    def extent(self) -> Extent | None:
+        """Where they stand in the file, if nothing has to be done to them."""
+        member = self.member
+        stands = member is not None and member.size and member.method == STORED and self.private is None and self.form is PLAIN
+        return Extent(source=self.source, offset=member.offset) if stands and member is not None else None
+
+    @property
+    def in_order(self) -> bool:
+        """Only a deflate stream."""
+        return self.private is None and self.member is not None and self.member.method != STORED
+
+    def read_into(self, start: int, target: memoryview) -> None:
+        """`start` is a multiple of 64, so no number is cut: units have up to 16 bytes, and 4 values are the most that one byte holds."""
+        form = self.form
+        if form.unpack == 1:
+            self._raw(start, target)
+            if form is not PLAIN:
+                _form(np.frombuffer(target, np.uint8), form)
+            return
+        packed: Any = np.empty(len(target) // form.unpack, np.uint8)
+        self._raw(start // form.unpack, memoryview(packed))
+        np.frombuffer(target, np.uint8)[:] = _unpacked(packed, form.unpack)
+
+    def _raw(self, start: int, target: memoryview) -> None:
+        member = self.member
+        if self.private is not None:
+            target[:] = self.private[start : start + len(target)]
+        elif member is None or not member.size:
+            return
+        elif member.method == STORED:
+            self.source.read_into(member.offset + start, target)
+        else:
+            self._inflate(member, start, target)
+
+    def _inflate(self, member: Member, start: int, target: memoryview) -> None:
+        if start == 0:
+            self._parts, self._rest = read_pieces(self.source, member, self.budget.limits), memoryview(b"")
+        end = start + len(target)
+        while target:
+            if not self._rest:
+                self._rest = memoryview(next(self._parts))
+            count = min(len(self._rest), len(target))
+            target[:count] = self._rest[:count]
+            self._rest, target = self._rest[count:], target[count:]
+        if end == member.size and next(self._parts, None) is not None:  # runs to its end, which verifies the whole
+            raise AssertionError("a deflate stream went on behind its size")  # pragma: no cover - `read_pieces` refuses it
+
+
 def _formed(flat: Bytes, form: Form) -> Bytes:
+    """A whole storage in its form; itself where it has that already."""
+    if form.unpack > 1:
+        return _unpacked(flat, form.unpack)
+    if form == Form(is_bool=True):  # most often: bytes that are 0 and 1
+        return flat if not flat.size or int(flat.max()) <= 1 else (flat != 0).view(np.uint8)
+    made = flat.copy()
+    _form(made, form)
+    return made
+
+
+def _unpacked(flat: Bytes, per_byte: int) -> Bytes:
+    bits = 8 // per_byte
+    lanes = [(flat >> (bits * lane)) & ((1 << bits) - 1) for lane in range(per_byte)]
+    return np.stack(lanes, axis=-1).reshape(-1)
+
+
+def _form(flat: Bytes, form: Form) -> None:
+    """Change the bytes where they are; what is left over behind the last whole unit stays."""
     if form.unit > 1:
         whole = len(flat) // form.unit * form.unit
-        turned = flat.copy()
-        turned[:whole] = flat[:whole].reshape(-1, form.unit)[:, ::-1].reshape(-1)
-        flat = turned
-    if form.is_bool and flat.size and int(flat.max()) > 1:
-        flat = (flat != 0).view(np.uint8)
-    if form.unpack > 1:
-        bits = 8 // form.unpack
-        lanes = [(flat >> (bits * lane)) & ((1 << bits) - 1) for lane in range(form.unpack)]
-        flat = np.stack(lanes, axis=-1).reshape(-1)
+        flat[:whole].view(f"u{form.unit}").byteswap(inplace=True)
+    if form.is_bool:
+        np.minimum(flat, 1, out=flat)
     if form.values is not None:
         dtype = numpy_dtype(form.values)
-        whole = len(flat) // dtype.itemsize * dtype.itemsize
-        computed = flat.copy()
-        elements = computed[:whole].view(dtype)
+        elements = flat[: len(flat) // dtype.itemsize * dtype.itemsize].view(dtype)
         if form.conj:
             elements[...] = np.conj(elements)
         if form.neg:
             elements[...] = -elements
-        flat = computed
-    return flat

@@ -20,17 +20,36 @@ from safeload.tensors import MetaTensor
 MAX_FREE_STRIDE = 1 << 40  # strides of dimensions of length 1 are free in torch and may be anything; beyond this they are shown as 1
 
 
-def tensor(record: TensorRecord, placed: dict[str, Placed], byteorder: str) -> Any:
+class Shown:
+    """What tensors are shown as: arrays of numpy and CuPy. `safeload.torch` shows them as its own."""
+
+    def dense(self, record: TensorRecord, storage: Placed, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Any:
+        """A view of a storage that has data; `strides` and `offset` count elements."""
+        return storage.view(numpy_dtype(record.dtype), shape, strides, offset)
+
+    def special(self, value: Any) -> Any:
+        """A tensor that no plain array can hold, as `safeload.tensors` has it."""
+        return value
+
+    def loose(self, array: Any) -> Any:
+        """A numpy array that stands for a tensor and has no storage of the file."""
+        return array
+
+
+ARRAYS = Shown()
+
+
+def tensor(record: TensorRecord, placed: dict[str, Placed], byteorder: str, shown: Shown = ARRAYS) -> Any:
     """The array of a dense tensor: a view of its storage, or a `MetaTensor` where the storage was put on meta."""
     storage = placed[placed_name(record, byteorder)]
     if storage.is_meta:
-        return MetaTensor(dtype=record.dtype.name, shape=record.shape, strides=record.strides, requires_grad=record.requires_grad)
+        return shown.special(MetaTensor(dtype=record.dtype.name, shape=record.shape, strides=record.strides, requires_grad=record.requires_grad))
     shape, strides, offset = record.shape, record.strides, record.offset
     if 0 in shape:
         offset, strides = 0, (0,) * len(shape)  # an empty view's offset and strides are free, so they may be anything
     elif strides and max(strides) > MAX_FREE_STRIDE:
         strides = tuple(step if length > 1 else 1 for length, step in zip(shape, strides, strict=True))
-    return storage.view(numpy_dtype(record.dtype), shape, strides, offset)
+    return shown.dense(record, storage, shape, strides, offset)
 
 
 def array(record: ArrayRecord, source: ByteSource, *, mapped: bool) -> Any:

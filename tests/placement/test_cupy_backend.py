@@ -52,6 +52,7 @@ def test_one_allocation_one_copy_one_wait_and_the_current_device_restored(monkey
     view = placed.view(F4, (2, 2), (4, 1), 1)
     assert view.view(np.ndarray).tobytes() == host().view("f4")[[1, 2, 5, 6]].tobytes()
     assert len(fake.journal) == 3, "a view allocates and copies nothing"
+    fake.simulator.settle()
 
 
 def test_a_storage_without_bytes_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +60,7 @@ def test_a_storage_without_bytes_is_not_copied(monkeypatch: pytest.MonkeyPatch) 
     placed = place(saved("cuda", 0))["0"]
     assert fake.journal == ["alloc 0 on device 0"]
     assert placed.view(F4, (0, 2), (2, 1), 7).shape == (0, 2)
+    fake.simulator.settle()
 
 
 def test_views_share_memory_and_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,9 +153,28 @@ def test_no_such_device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_full_device_is_the_machine_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = use(monkeypatch, free_bytes=63)
-    with pytest.raises(DeviceUnavailable, match=r'cuda:1 cannot take a storage of 64 bytes \(Out of memory.*map_location="cpu"'):
+    with pytest.raises(DeviceUnavailable, match=r'cuda:1 has 63 bytes free, and the storages for it take 64; the largest: 0 \(64 bytes\). map_location="cpu"'):
+        place(saved())
+    fake.allocator = lambda size: fake.pool.malloc(size)  # the caller's own: nobody can say what it has free
+    with pytest.raises(DeviceUnavailable, match=r'cuda:1 cannot take the storages \(Out of memory.*map_location="cpu"'):
         place(saved())
     assert fake.current == 0
+    fake.simulator.settle()
+
+
+def test_a_limit_of_the_pool_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, limit=50)
+    with pytest.raises(DeviceUnavailable, match="cuda:1 has 50 bytes free"):
+        place(saved())
+
+
+def test_a_driver_that_fails_under_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = use(monkeypatch)
+    fake.simulator.fail_copy = 0
+    with pytest.raises(DeviceUnavailable, match=r"cuda:1 cannot take the storages \(cudaErrorIllegalAddress"):
+        place(saved())
+    assert fake.simulator.live == {} and fake.current == 0
+    fake.simulator.settle()
 
 
 def test_importing_placement_imports_no_cupy_and_no_torch() -> None:

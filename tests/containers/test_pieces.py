@@ -49,7 +49,7 @@ def test_what_the_directory_says_is_held_to(other: dict[str, int], rule: str) ->
 
 
 def test_bytes_behind_the_stream_and_damage_in_it() -> None:
-    source, member = deflated(bytes(100))
+    source, _ = deflated(bytes(100))
     longer = ByteSource(name="x", size=source.size + 3, buffer=source.read(0, source.size) + b"abc")
     with pytest.raises(ContainerError, match="ends before its compressed bytes do"):
         list(read_pieces(longer, Member(name="m", offset=0, size=100, stored_size=longer.size, method=DEFLATED), Limits()))

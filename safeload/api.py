@@ -136,7 +136,7 @@ def scan(
 
 
 def read(
-    f: FileLike,
+    f: FileLike | ByteSource,
     *,
     policy: str | os.PathLike[str] | Policy | None = None,
     encoding: str = "utf-8",
@@ -146,11 +146,11 @@ def read(
     loader: Loader = "safeload",
     online: bool = False,
 ) -> Reading:
-    """`scan`, with the interpreted streams beside the report: for listings and explanations."""
+    """`scan`, with the interpreted streams beside the report: for listings and explanations. A source that was opened already is closed."""
     resolved, budget_limits = policy_and_limits(policy, limits)
     options = _options(encoding, "strict", verify=verify, digest=digest, loader=loader)
     try:
-        source = _fetched(f, budget_limits, options) if online and is_uri(f) else open_source(f, budget_limits)
+        source = f if isinstance(f, ByteSource) else _fetched(f, budget_limits, options) if online and is_uri(f) else open_source(f, budget_limits)
     except CheckpointError as error:
         return _unreadable(error, f, resolved, budget_limits)
     with source:
@@ -325,7 +325,7 @@ def _fetched(f: FileLike, limits: Limits, options: Options) -> ByteSource:
     return open_remote(str(f), limits)
 
 
-def _unreadable(error: CheckpointError, f: FileLike, policy: Policy, limits: Limits) -> Reading:
+def _unreadable(error: CheckpointError, f: FileLike | ByteSource, policy: Policy, limits: Limits) -> Reading:
     from safeload.budget import Budget
     from safeload.findings import Finding
 

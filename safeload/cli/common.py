@@ -172,6 +172,11 @@ def terminal_width(stream: IO[str]) -> int | None:
     return shutil.get_terminal_size().columns
 
 
+def is_screen(stream: IO[str]) -> bool:
+    """Is this a terminal on which a line can be taken back?"""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def painter(stream: IO[str]) -> Callable[[str, str], str] | None:
     """Colours for a terminal that wants them (https://no-color.org), None for anything else."""
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":

@@ -34,20 +34,23 @@ class Many(msgspec.Struct, frozen=True, kw_only=True):
     null: bool = False
     jobs: int | None = None  # None: one here, or as many as a cluster has threads
     dask: str | None = None
+    cache: str | None = None
 
 
 def many_options(command: _Command) -> _Command:
     """All of them, gathered into one argument `many`."""
     import click
 
-    def gathered(*arguments: Any, files_from: str | None, null: bool, jobs: int | None, dask: str | None, **others: Any) -> Any:
-        many = Many(files_from=files_from, null=null, jobs=os.cpu_count() or 1 if jobs == 0 else jobs, dask=dask)
+    def gathered(*arguments: Any, files_from: str | None, null: bool, jobs: int | None, dask: str | None, cache: str | None, **others: Any) -> Any:
+        many = Many(files_from=files_from, null=null, jobs=os.cpu_count() or 1 if jobs == 0 else jobs, dask=dask, cache=cache)
         return command(*arguments, many=many, **others)
 
     gathered.__name__, gathered.__doc__ = command.__name__, command.__doc__
     made: Any = gathered
     if hasattr(command, "__click_params__"):
         made.__click_params__ = command.__click_params__
+    rows = "Keep results in this folder, and take them from there for files of the same content."
+    made = click.option("--cache", metavar="DIR", help=rows)(made)
     processes = "Processes that read files; 0 is one for each CPU. With --dask, tasks at once."
     cluster = "Let the workers of this dask.distributed scheduler read the files, which they need to see under the same paths (extra dask)."
     made = click.option("--dask", metavar="ADDRESS", help=cluster)(made)
@@ -105,6 +108,8 @@ def _name(name: bytes, end: bytes) -> Iterator[str]:
 
 def judged(targets: Iterable[Target], job: Job, many: Many) -> Iterator[tuple[Target, Row]]:
     """Each target with its row, in their order."""
+    if many.cache is not None:
+        job = msgspec.structs.replace(job, cache=_cache(many.cache))
     if many.dask is None:
         yield from _judged(rows_of(map(_item, targets), job, jobs=many.jobs or 1))
         return
@@ -122,6 +127,18 @@ def judged(targets: Iterable[Target], job: Job, many: Many) -> Iterator[tuple[Ta
 def _judged(rows: Iterator[tuple[Item, Row]]) -> Iterator[tuple[Target, Row]]:
     for item, row in rows:
         yield Target("-" if item.source is not None and not isinstance(item.source, str) else item.shown, item.problem), row
+
+
+def _cache(folder: str) -> str:
+    """Where rows are kept; a folder that cannot hold any becomes a complaint and exit 2."""
+    from safeload.sweep.cache import check_folder
+
+    try:
+        check_folder(folder)
+    except OSError as error:
+        complain(f"--cache {folder}: {error.strerror or error}")
+        raise Ended(EXIT_NO_VERDICT) from None
+    return os.path.abspath(folder)
 
 
 def _item(target: Target) -> Item:

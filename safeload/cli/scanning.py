@@ -7,7 +7,9 @@ options `click` is not either.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +25,7 @@ from safeload.cli.common import (
     complain,
     environment_policy,
     exit_of,
+    is_screen,
     worst,
 )
 from safeload.cli.many import Many, all_paths, judged
@@ -37,6 +40,7 @@ from safeload.sweep.one import Job
 
 if TYPE_CHECKING:
     from safeload.cli.config import Chosen
+    from safeload.cli.progress import Progress
     from safeload.policy.lockfile import Lock, Locked
     from safeload.policytools.lock import Difference as Found  # only --locked pays for it
 
@@ -149,14 +153,20 @@ def _write(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, run: Ru
     codes: set[int] = set()
     counts: dict[Verdict, int] = dict.fromkeys(VERDICTS, 0)
     with reports(plan.outputs, run) as out:
-        for target, row in judged(_to_judge(all_paths(paths, many, plan.chosen), exclude, plan, walked), job, many):
-            if plan.comparing is not None and target.path != "-":
-                plan.comparing.note(target, row.report)
-            if row.unopened and not run.several:
-                complain(f"{row.report.path}: {row.report.findings[0].message}")
-            out.row(row)
-            codes.add(exit_of(row.report))
-            counts[row.report.verdict] += 1
+        progress = _progress(targets(paths, exclude, Walked()) if many.files_from is None else None)
+        try:
+            for target, row in judged(_to_judge(all_paths(paths, many, plan.chosen), exclude, plan, walked, many.cache), job, many):
+                if plan.comparing is not None and target.path != "-":
+                    plan.comparing.note(target, row.report)
+                with progress.aside(row.report) if progress is not None else nullcontext():
+                    if row.unopened and not run.several:
+                        complain(f"{row.report.path}: {row.report.findings[0].message}")
+                    out.row(row)
+                codes.add(exit_of(row.report))
+                counts[row.report.verdict] += 1
+        finally:
+            if progress is not None:
+                progress.end()
         for path in walked.empty:
             complain(f"{path}: the folder holds no file to check")
             codes.add(EXIT_NOTHING)
@@ -166,6 +176,15 @@ def _write(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan, run: Ru
         code = _code(codes, differences, plan, exit_zero=exit_zero)
         out.end(End(counts=counts, exit_code=code, nothing=tuple(walked.empty), excluded=walked.excluded, differences=differences))
     return EXIT_NO_VERDICT if out.failed else code
+
+
+def _progress(files: Iterable[object] | None) -> Progress | None:
+    """Where somebody looks. `files` are counted beside the scan; None: nobody knows yet how many there are."""
+    if not is_screen(sys.stderr):
+        return None
+    from safeload.cli.progress import Progress
+
+    return Progress(sys.stderr, files)
 
 
 def _code(codes: set[int], differences: tuple[Difference, ...], plan: Plan, *, exit_zero: bool) -> int:
@@ -209,12 +228,14 @@ def _differences(paths: tuple[str, ...], exclude: tuple[str, ...], plan: Plan) -
     return differences(plan.comparing.lock, made_lock(plan.policy, given, exclude, plan.comparing.found))
 
 
-def _to_judge(paths: Iterable[str], exclude: tuple[str, ...], plan: Plan, walked: Walked) -> Iterator[Target]:
-    """The files that the paths mean, without the lock that they are compared with, and without the reports that are being written."""
+def _to_judge(paths: Iterable[str], exclude: tuple[str, ...], plan: Plan, walked: Walked, cache: str | None) -> Iterator[Target]:
+    """The files that the paths mean, without the lock that they are compared with, the reports that are being written, and earlier results."""
+    rows = os.path.join(os.path.abspath(cache), "") if cache is not None else None
     ours = {os.path.abspath(each.path) for each in plan.outputs if each.path is not None}
     ours |= {os.path.abspath(plan.comparing.file)} if plan.comparing is not None else set()
     for target in targets(paths, exclude, walked):
-        if not ours or os.path.abspath(target.path) not in ours:
+        path = os.path.abspath(target.path) if ours or rows else ""
+        if path not in ours and not (rows and path.startswith(rows)):
             yield target
 
 

@@ -31,6 +31,7 @@ def scan_many(
     digest: bool = False,
     loader: Loader = "safeload",
     online: bool = False,
+    cache: str | os.PathLike[str] | None = None,
     jobs: int = 1,
     executor: Executor | None = None,
     batch: int | None = None,
@@ -39,12 +40,14 @@ def scan_many(
 
     `jobs` processes read them; or `executor` does, any `concurrent.futures.Executor` (one of threads, of processes, `dask.distributed`'s
     `Client.get_executor()`), with `jobs` tasks at once and `batch` files in each. A file that cannot be opened, or that takes its process with it, is an
-    inconclusive report and not the end; every source has exactly one. `online` as for `scan`. Raises `PolicyFileError` and `ValueError` before the first file.
+    inconclusive report and not the end; every source has exactly one. `online` as for `scan`.
+    `cache` is a folder of earlier results (docs/cache.md), and has to be this user's alone. Raises `PolicyFileError`, `ValueError` and, of the cache, `OSError`
+    before the first file.
     """
     if jobs < 1 or (batch is not None and batch < 1):
         raise ValueError("jobs and batch are whole numbers from 1")
     resolved, budget_limits = policy_and_limits(policy, limits)
-    job = Job(policy=resolved, encoding=encoding, limits=budget_limits, verify=verify, digest=digest, loader=loader, online=online)
+    job = Job(policy=resolved, encoding=encoding, limits=budget_limits, verify=verify, digest=digest, loader=loader, online=online, cache=_folder(cache))
     return (row.report for _, row in rows_of(map(item_of, sources), job, jobs=jobs, executor=executor, batch=batch))
 
 
@@ -76,6 +79,16 @@ def item_of(source: FileLike) -> Item:
     if isinstance(source, (str, os.PathLike)):
         return Item(os.fsdecode(source))
     return Item(str(getattr(source, "name", None) or f"<{type(source).__name__}>"), source)
+
+
+def _folder(cache: str | os.PathLike[str] | None) -> str | None:
+    if cache is None:
+        return None
+    from safeload.sweep.cache import check_folder
+
+    folder = os.path.abspath(os.fsdecode(cache))
+    check_folder(folder)
+    return folder
 
 
 def address(uri: str) -> Item:

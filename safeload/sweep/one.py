@@ -18,7 +18,7 @@ from safeload.limits import Limits
 from safeload.policy.model import Policy
 from safeload.report.rows import row_of, unopened_row
 from safeload.report.writer import Needs, Row
-from safeload.source import FileLike
+from safeload.source import ByteSource, FileLike
 
 ALONE_TRIES = 2  # of a file whose process died; the machine may have been short of memory for another reason
 MAX_REASON = 200  # characters of what an executor says about a task that failed
@@ -34,6 +34,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     loader: Loader = "safeload"
     digest: bool = False
     online: bool = False  # are addresses fetched?
+    cache: str | None = None  # a folder of rows that were judged before
     needs: Needs = Needs()
     row: Callable[[Reading, Needs], Row] = row_of
 
@@ -50,22 +51,35 @@ def scan_one(f: FileLike, job: Job, *, shown: str | None = None) -> Row:
     """Judge one file. `shown` is the name that the report has; by default what the source calls itself."""
     name = shown if shown is not None else os.fsdecode(f) if isinstance(f, (str, os.PathLike)) else None
     try:
-        reading = api.read(
-            f,
-            policy=job.policy,
-            encoding=job.encoding,
-            limits=job.limits,
-            verify=job.verify,
-            digest=job.digest,
-            loader=job.loader,
-            online=job.online,
-        )
-        row = job.row(reading, job.needs)
+        row = judged_row(f, job) if job.cache is None else _remembered(f, job, job.cache)
     except OSError as error:
         return unread(name or "<unknown>", error.strerror or str(error), job.policy)
     except Exception as error:  # noqa: BLE001 - the edge of one file among many: a mistake of ours is that file's, and says so
         return unread(name or "<unknown>", f"internal error, please report it: {type(error).__name__}: {error} ({_last_frame(error)})", job.policy)
     return row if name is None else msgspec.structs.replace(row, report=msgspec.structs.replace(row.report, path=name))
+
+
+def judged_row(f: FileLike | ByteSource, job: Job) -> Row:
+    """The row of a file that is judged now. Raises as `scan` does."""
+    reading = api.read(
+        f,
+        policy=job.policy,
+        encoding=job.encoding,
+        limits=job.limits,
+        verify=job.verify,
+        digest=job.digest,
+        loader=job.loader,
+        online=job.online,
+    )
+    return job.row(reading, job.needs)
+
+
+def _remembered(f: FileLike, job: Job, folder: str) -> Row:
+    if not isinstance(f, (str, os.PathLike)):
+        return judged_row(f, job)
+    from safeload.sweep.cache import cached_row
+
+    return cached_row(os.fsdecode(f), job, folder)
 
 
 def _last_frame(error: Exception) -> str:

@@ -48,7 +48,7 @@ from safeload.policy import vet as vetting
 from safeload.policy.resolve import load_policy, policy_from_dict
 from safeload.policy.vet import vet
 from safeload.policy.vetted import Vetted
-from safeload.values import Namespace
+from safeload.values import Namespace, OpaqueObject
 
 RECONSTRUCTOR = name("copyreg", "_reconstructor")
 EMPTY_GRAPH = ObjectGraph(root=None, log=[], globals={}, mentions={}, changed_at={}, protocol=2, opcodes=0, start=0, end=0)
@@ -468,3 +468,30 @@ def test_the_policy_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         looks.clear()
         assert safeload.scan(stream("EMPTY_LIST\n" + (call("collections", "OrderedDict") + "APPEND\n") * calls)).verdict == "accepted"
         assert len(looks) == -(-(calls + 1) // vetting.RECORDS_PER_CHECK)
+
+
+def test_an_entry_that_narrows_lets_through_what_it_narrows_to() -> None:
+    policy = narrowed({"globals": ["collections.deque"], "uses": ["call"], "as": "deque", "args": ["list"]})
+    for _ in range(2):
+        assert outcome(stream(call("collections", "deque", listed(integer(1))) * 2 + "TUPLE2\n"), policy) == (deque([1]), deque([1]))
+    refused(stream(call("collections", "deque", listed() + integer(1))), "SL304", policy=policy)
+    inner = {**TENSOR, "args": ["storage", "int", "shape", "shape", "bool", "hooks"]}
+    assert outcome(archive(WRAPPED), narrowed(STORAGES, inner, HOOKED, TYPED, CLASS)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("late", ["", "BINGET 7\nBININT1 1\nAPPEND\nPOP\n"])
+def test_the_shape_inside_a_typed_tensor_must_not_change_behind_it_either(late: str) -> None:
+    shape = "EMPTY_LIST\nBINPUT 7\nBININT1 2\nAPPEND\nBININT1 3\nAPPEND\n"
+    assert ints(2, 3) in WRAPPED
+    data = archive(WRAPPED.replace(ints(2, 3), shape) + late)
+    if late:
+        refused(data, "SL206")
+    else:
+        assert outcome(data).shape == (2, 3)
+
+
+def test_a_call_that_does_not_fit_is_kept_as_a_record_where_the_policy_keeps_the_name() -> None:
+    for made in (call("argparse", "Namespace", integer(1)), call("builtins", "range", integer(0))):
+        refused(stream(made), "SL304")
+        assert isinstance(outcome(stream(made), "inspect"), OpaqueObject)
+    refused(stream(call("torch._utils", "_rebuild_tensor_v2", integer(1))), "SL304", policy="inspect")

@@ -168,6 +168,13 @@ class Writer(Protocol):
         """Behind the last row. Writes nothing of its own beyond this; the stream is closed by whoever opened it."""
 
 
+def import_types() -> None:
+    """For whoever decodes rows: the types that this module names and imports for type checkers alone."""
+    global ByteMap, Line
+    from safeload.machine.listing import Line
+    from safeload.report.extents import ByteMap
+
+
 # ---- spools -----------------------------------------------------------------------------------------------------------------------------
 
 

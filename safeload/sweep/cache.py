@@ -25,17 +25,14 @@ import msgspec
 from safeload import __version__
 from safeload.errors import CheckpointError
 from safeload.limits import Limits
-from safeload.machine.listing import Line
 from safeload.policy.today import utc_today
 from safeload.policytools.expiry import endings
-from safeload.report import writer
-from safeload.report.extents import ByteMap
-from safeload.report.writer import Row
+from safeload.report.writer import Row, import_types
 from safeload.source import ByteSource, open_source
 from safeload.sweep.hashed import Hashed
 from safeload.sweep.one import Job, judged_row
 
-vars(writer).update(Line=Line, ByteMap=ByteMap)  # a row is decoded by its types, and that module imports these two for type checkers alone
+import_types()
 
 LAYOUT = "safeload-cache-v1"
 MAX_ROW_BYTES = 64 << 20

@@ -295,17 +295,22 @@ def test_the_type_of_a_storage_is_one(kind: str) -> None:
     ],
     ids=["void", "struct", "array", "slice", "sNaN", "OrderedDict", "Namespace", "bytearray"],
 )
-@pytest.mark.parametrize("place", ["dict", "tuple", "set", "items", "frozenset", "popped"])
+@pytest.mark.parametrize("place", ["dict", "tuple", "set", "items", "added", "frozenset", "popped"])
 def test_what_has_no_hash_is_no_key(key: str, place: str) -> None:
     listing = {
         "dict": keyed(key),
         "tuple": keyed(f"{key}NONE\nTUPLE2\n"),
         "set": call("builtins", "set", listed(key)),
         "items": f"{call('collections', 'OrderedDict')}{key}NONE\nSETITEM\n",
+        "added": f"{call('builtins', 'set', listed())}MARK\n{key}ADDITEMS\n",
         "frozenset": call("builtins", "frozenset", listed(f"{key}TUPLE1\n")),
         "popped": call("builtins", "set", listed(key)) + "POP\nNONE\n",
     }[place]
-    refused(stream(listing))
+    refused(stream(listing), "SL205")
+
+
+def test_what_has_a_hash_may_be_added_to_a_set_that_a_call_made() -> None:
+    assert outcome(stream(f"{call('builtins', 'set', listed())}MARK\n{integer(1)}{text('a')}ADDITEMS\n")) == {1, "a"}
 
 
 def test_equal_keys_too_deep_to_compare_end_in_an_error() -> None:
@@ -495,3 +500,24 @@ def test_a_call_that_does_not_fit_is_kept_as_a_record_where_the_policy_keeps_the
         refused(stream(made), "SL304")
         assert isinstance(outcome(stream(made), "inspect"), OpaqueObject)
     refused(stream(call("torch._utils", "_rebuild_tensor_v2", integer(1))), "SL304", policy="inspect")
+
+
+@pytest.mark.parametrize(("key", "fits"), [(0, True), (1 << 40, True), ((1 << 63) - 1, True), (1 << 63, False), (-1, False)])
+def test_the_key_of_a_storage_may_be_a_number_as_torch_0_1_wrote_it(key: int, fits: bool) -> None:
+    pid = f"MARK\n{text('storage')}{name('torch', 'FloatStorage')}{integer(key)}{text('cpu')}{integer(6)}TUPLE\nBINPERSID\n"
+    data = archive(tensor(stored=pid), {str(key): bytes(24)})
+    if fits:
+        assert outcome(data).shape == (2, 3)
+    else:
+        refused(data, "SL306")
+
+
+def test_objects_nest_as_deep_as_the_limit() -> None:
+    """Eight records in each other, and the plain containers between them."""
+    deep = "NONE\n"
+    for _ in range(8):
+        deep = f"{call('collections', 'OrderedDict')}{text('a')}{deep}SETITEM\n"
+    found = {limit: safeload.scan(stream(deep), limits={"nesting_depth": limit}) for limit in range(4, 40)}
+    verdicts = [found[limit].verdict for limit in sorted(found)]
+    assert verdicts == sorted(verdicts, reverse=True) and set(verdicts) == {"accepted", "inconclusive"}
+    assert {finding.rule for report in found.values() for finding in report.errors} == {"SL901"}

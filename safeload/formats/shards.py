@@ -23,6 +23,8 @@ from safeload.storage.records import Document, Plan, Shards, Table
 def read(judging: Judging, container: Container) -> Document | None:
     """The shards with their documents; None where one of them was not accepted."""
     weight_map: dict[str, str] = container.detail
+    if judging.file.fetched is not None:
+        raise UnsupportedFormat("this is the index of a sharded checkpoint: its shards are files of their own, to be scanned one by one", rule="SL002")
     if judging.file.folder is None or judging.wrappers:
         raise UnsupportedFormat("this is the index of a sharded checkpoint: open it by its path, the shards are read from beside it", rule="SL002")
     if judging.depth:

@@ -4,7 +4,7 @@
     2. Every other asks for a range `If-Match` that ETag, and has to be exactly that range of that version.
     3. A server without ranges, or without a strong ETag, is asked for all of it at once: one answer is one version.
 
-fsspec's file system for http was measured against this and is not used: it asks for the size with a HEAD, reads in blocks of 5 MiB, pins no version, and its
+fsspec's file system for http is not used (docs/remote.md has the numbers): it asks for the size with a HEAD, reads in blocks of 5 MiB, pins no version, and its
 client follows redirects wherever they lead. Here one leads to TLS or it is refused, and credentials are for the origin that they were given for.
 
 Refuses (SL005) what does not fit: other ranges, lengths or versions than asked for, bodies that end early, encodings; (SL901) more bytes, requests or seconds

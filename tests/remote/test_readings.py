@@ -174,6 +174,13 @@ def test_a_legacy_file_is_read_up_to_its_payloads(tmp_path: Path) -> None:
     assert report.bytes_accounted == report.bytes_total - 8 * 11
 
 
+def test_an_index_of_shards_says_that_they_are_files_of_their_own() -> None:
+    index = json.dumps({"metadata": {}, "weight_map": {"w": "a.safetensors"}}).encode()
+    report = remote(index)
+    assert report.verdict == "inconclusive"
+    assert "files of their own" in one(report).message
+
+
 def test_a_safetensors_file_is_read_up_to_its_header(tmp_path: Path) -> None:
     header = json.dumps({"w": {"dtype": "U8", "shape": [5_000_000], "data_offsets": [0, 5_000_000]}}).encode()
     data = len(header).to_bytes(8, "little") + header + bytes(5_000_000)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 import msgspec
@@ -19,6 +19,7 @@ from safeload.findings import Report
 
 FIRST_SECONDS = 1.0
 REDRAW_SECONDS = 0.25
+LAST_SECONDS = 1.0  # to wait for whoever counts files in a folder that is slow to list
 DEFAULT_WIDTH = 80  # columns
 LEAST_RATE_FILES = 2  # done before a rate means anything
 CLEAR = "\r\x1b[K"  # ECMA-48: erase to the end of the line
@@ -87,7 +88,7 @@ class Progress:
         """Leave no trace."""
         self._over.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(LAST_SECONDS)
         with self._lock:
             self._clear()
 
@@ -116,11 +117,12 @@ class Progress:
         if self._over.wait(FIRST_SECONDS):
             return
         total = 0
-        for _ in self._files or ():
-            total += 1
-            if self._over.is_set():
-                return
-        self._counts.total = total
+        with suppress(OSError, ValueError):  # the scan itself says what is wrong with a path
+            for _ in self._files or ():
+                total += 1
+                if self._over.is_set():
+                    return
+            self._counts.total = total
 
 
 def _width(stream: IO[str]) -> int:

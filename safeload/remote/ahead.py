@@ -12,11 +12,12 @@ A zip by torch costs three requests: the end with `TAIL_BYTES`, the rest of the 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from safeload.containers.base import STORED
 from safeload.containers.sniff import HEAD_BYTES as SNIFFED_BYTES
 from safeload.containers.zip_central import Entry, read_entries
-from safeload.containers.zip_end import read_end
+from safeload.containers.zip_end import END, END_SIGNATURE, read_end
 from safeload.errors import ContainerError
 from safeload.limits import Limits
 from safeload.remote.store import Range, RemoteSource, Store
@@ -39,10 +40,11 @@ def read_ahead(source: RemoteSource, store: Store, limits: Limits) -> None:
         store.fetch([(0, source.size)])
         return
     # 2
-    try:
-        wanted = _of_zip(source, store, limits)
-    except ContainerError:
-        wanted = []
+    wanted: list[Range] = []
+    signature = source.read(max(source.size - END.size, 0), min(len(END_SIGNATURE), source.size))
+    if signature == END_SIGNATURE:  # otherwise its reader would look at the other end first
+        with suppress(ContainerError):
+            wanted = _of_zip(source, store, limits)
     # 3
     store.fetch(wanted or [(0, min(HEAD_BYTES, source.size))])
 

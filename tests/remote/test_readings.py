@@ -189,6 +189,7 @@ def test_a_safetensors_file_is_read_up_to_its_header(tmp_path: Path) -> None:
     assert judged(report) == judged(safeload.scan(data))
     assert report.remote is not None
     assert report.remote.bytes_read < 200_000
+    assert report.remote.requests <= 3
 
 
 def test_a_long_pickle_is_read_little_by_little_and_whole(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,10 @@ def test_it_comes_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
         with shown.aside(report):
             stream.write("report\n")
-    while "of 5 files" not in stream.getvalue():  # until it is drawn
-        pass
+    for _ in range(6_000):  # until it is drawn
+        if "of 5 files" in stream.getvalue():
+            break
+        time.sleep(0.01)
     shown.end()
     shown.end()
     text = stream.getvalue()

@@ -40,6 +40,14 @@ def test_a_payload_is_found(server: Server) -> None:
     assert [finding.global_name for finding in scan("s3://bucket/evil.pkl").errors] == ["posix.system"]
 
 
+def test_a_public_bucket_is_asked_without_credentials(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setitem(pytest.importorskip("fsspec.config", reason="fsspec is not installed").conf, "s3", {"anon": True})  # what FSSPEC_S3_ANON sets
+    assert scan("s3://bucket/a/big.pt").verdict == "accepted"
+    assert all("authorization" not in asked.headers for asked in server.asked)
+
+
 def test_an_empty_object(server: Server) -> None:
     assert one(scan("s3://bucket/empty")).rule == "SL003"
 

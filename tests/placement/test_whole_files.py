@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from builds import CONJ, NEG, dense, dense_v3, pairs, torch_zip
 from corpus.manifest import Entry, entries
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import safeload
@@ -106,6 +106,7 @@ def checkpoints(draw: st.DrawFn) -> tuple[bytes, int]:
     return torch_zip(pairs(**listings), storages, byteorder=byteorder, method=draw(st.sampled_from([0, 0, 8]))), len(storages)
 
 
+@settings(max_examples=30)
 @given(checkpoints(), st.floats(0, 0.9), st.booleans())
 def test_generated_files_are_the_same_on_devices(file: tuple[bytes, int], eager: float, small: bool) -> None:
     data, _ = file
@@ -124,6 +125,7 @@ def test_generated_files_are_the_same_on_devices(file: tuple[bytes, int], eager:
         assert backend.simulator.live == {}
 
 
+@settings(max_examples=30)
 @given(checkpoints())
 def test_tensors_of_one_storage_share_it_on_the_device(file: tuple[bytes, int]) -> None:
     data, count = file
@@ -155,13 +157,13 @@ def test_where_each_storage_lands() -> None:
             safeload.load(data, "cuda:7")
 
 
-def test_20_000_tensors_are_a_handful_of_copies() -> None:
-    count = 20_000
+def test_thousands_of_tensors_are_one_allocation_and_one_copy() -> None:
+    count = 3_000
     listing = pairs(**{f"t{number}": dense("FloatStorage", 4, (2, 2), (2, 1), key=str(number)) for number in range(count)})
     data = torch_zip(listing, {str(number): np.full(4, number, "f4").tobytes() for number in range(count)})
     with simulated(capacity=ROOM) as backend:
         value = safeload.load(data, "cuda:0")
-        assert len(backend.simulator.allocations) == 1 and len(backend.simulator.copies) <= 2
+        assert len(backend.simulator.allocations) == 1 and len(backend.simulator.copies) == 1
         assert all(float(value[f"t{number}"][0, 0]) == number for number in range(0, count, 997))
 
 

@@ -295,7 +295,7 @@ def test_the_type_of_a_storage_is_one(kind: str) -> None:
     ],
     ids=["void", "struct", "array", "slice", "sNaN", "OrderedDict", "Namespace", "bytearray"],
 )
-@pytest.mark.parametrize("place", ["dict", "tuple", "set", "items", "added", "frozenset", "popped"])
+@pytest.mark.parametrize("place", ["dict", "tuple", "set", "items", "added", "pairs", "frozenset", "popped"])
 def test_what_has_no_hash_is_no_key(key: str, place: str) -> None:
     listing = {
         "dict": keyed(key),
@@ -303,6 +303,7 @@ def test_what_has_no_hash_is_no_key(key: str, place: str) -> None:
         "set": call("builtins", "set", listed(key)),
         "items": f"{call('collections', 'OrderedDict')}{key}NONE\nSETITEM\n",
         "added": f"{call('builtins', 'set', listed())}MARK\n{key}ADDITEMS\n",
+        "pairs": call("collections", "OrderedDict", listed(f"{key}NONE\nTUPLE2\n")),
         "frozenset": call("builtins", "frozenset", listed(f"{key}TUPLE1\n")),
         "popped": call("builtins", "set", listed(key)) + "POP\nNONE\n",
     }[place]

@@ -34,6 +34,7 @@ def test_extent_is_what_visiting_every_element_finds(case: tuple[tuple[int, ...]
 def test_the_extent_of_a_shape_has_a_stride_for_each_length() -> None:
     with pytest.raises(ValueError, match="zip"):
         extent((2, 3), (1,), 0)
+    assert extent((0,), (6,), 12) == extent((3, 0), (6, 1), 12) == 0
 
 
 @pytest.mark.parametrize(

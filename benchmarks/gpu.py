@@ -1,9 +1,9 @@
 """`python -m benchmarks.gpu`: loading onto one CUDA device, beside its peers and beside what the bus can do. One command, under ten minutes, a table and JSON.
 
-Needs CuPy and a device. torch, safetensors and fastsafetensors join where they are installed, and are named as missing where not. It writes its own files, into
-/dev/shm, so that every reader starts from memory: a bf16 state dict as a torch zip and as safetensors, smaller where memory is short, and 20,000 small
-tensors. The limit is measured first: the best pinned host-to-device copy of 256 MiB. Contestants take turns; each run is a fresh process that has
-imported its library and made its CUDA context before the clock starts, and loads twice: with empty memory pools, and again with what the first left there.
+Needs CuPy and a device. torch, safetensors and fastsafetensors join where they are installed, and are named as missing where not. It writes its own files,
+into /dev/shm where that has room, so that every reader starts from memory: a bf16 state dict as a torch zip and as safetensors, smaller where memory is short,
+and 20,000 small tensors. The limit is measured first: the best pinned host-to-device copy of 256 MiB. Contestants take turns; each run is a fresh process that
+has imported its library and made its CUDA context before the clock starts, and loads twice: with empty memory pools, and again with what the first left there.
 The first and last bytes of every tensor are compared with the file. Host memory is the growth of RssAnon, sampled, plus the pinned ring.
 """
 
@@ -31,6 +31,7 @@ GB, MIB = 10**9, 1 << 20
 TENSORS, SMALL_TENSORS, SMALL_SHAPE = 300, 20_000, (16, 16)
 ALIGNMENT = 64
 LIMIT_BYTES, LIMIT_COPIES = 256 * MIB, 20
+SHARE = 0.4  # of the room that there is: the files hold everything twice, and a device may for a moment
 PACKAGES = ("safeload", "cupy-cuda12x", "cupy-cuda13x", "numpy", "torch", "safetensors", "fastsafetensors", "kvikio-cu12")
 CONTESTS = {
     "large": (
@@ -183,7 +184,7 @@ def loader(name: str, folder: str, contest: str) -> Callable[[], Any]:
     from fastsafetensors import SafeTensorsFileLoader, SingleGroup
 
     def fast() -> Any:
-        files = SafeTensorsFileLoader(SingleGroup(), torch.device("cuda:0"), nogds=True)
+        files = SafeTensorsFileLoader(SingleGroup(), "cuda:0", nogds=True)
         files.add_filenames({0: [tensors]})
         buffers = files.copy_files_to_device()
         found = {key: buffers.get_tensor(key) for key in files.get_keys()}
@@ -211,7 +212,7 @@ def bits(array: Any, part: slice) -> bytes:
         import torch
 
         return bytes(array.reshape(-1)[part].contiguous().view(torch.uint8).cpu().numpy())
-    return bytes(array.reshape(-1)[part].view("u1").get())
+    return bytes(array.reshape(-1)[part].view("u2").get().tobytes())
 
 
 def child(name: str, folder: str, contest: str) -> None:
@@ -308,12 +309,21 @@ def goals(found: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def roomy(wanted: int) -> str:
+    """/dev/shm, unless it is too small for what is wanted and the temporary folder is not."""
+    shared, other = "/dev/shm", tempfile.gettempdir()
+    if not Path(shared).is_dir():
+        return other
+    free, elsewhere = shutil.disk_usage(shared).free, shutil.disk_usage(other).free
+    return shared if free * SHARE >= wanted or free >= elsewhere else other
+
+
 def sizes(folder: Path, wanted: int) -> int:
     """Bytes of the large state dict: what was asked for, or what memory allows. It is written twice, and lies on the device twice for a moment."""
     import cupy
 
     free_device = cupy.cuda.runtime.memGetInfo()[0]
-    return int(min(wanted, shutil.disk_usage(folder).free * 0.4, free_device * 0.4))
+    return int(min(wanted, shutil.disk_usage(folder).free * SHARE, free_device * SHARE))
 
 
 def main() -> None:
@@ -322,7 +332,7 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=10, help="of the bf16 state dict (default 10; less where memory is short)")
     parser.add_argument("--runs", type=int, default=3, help="fresh processes for each contestant (default 3)")
     parser.add_argument("--seconds", type=int, default=480, help="stop to begin new runs after this time (default 480)")
-    parser.add_argument("--folder", default="/dev/shm", help="where the files are written (default /dev/shm)")
+    parser.add_argument("--folder", default="", help="where the files are written (default /dev/shm, or the temporary folder where that has more room)")
     parser.add_argument("--json", default="", help="write the JSON here too")
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
     parser.add_argument("--contest", default="large", help=argparse.SUPPRESS)
@@ -347,7 +357,9 @@ def main() -> None:
         "limit_bytes_per_second": pinned_limit(),
         "contests": {},
     }
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+    parent = options.folder or roomy(int(options.gigabytes * GB))
+    found["folder"] = parent
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
         found["bytes"] = prepare(Path(folder), sizes(Path(folder), int(options.gigabytes * GB)))
         for contest, names in CONTESTS.items():
             results: dict[str, list[dict[str, Any]]] = {name: [] for name in names}

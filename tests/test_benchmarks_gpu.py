@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from placement.fake_cupy import FakeCupy
 
 import safeload
 import safeload.numpy
@@ -71,3 +74,32 @@ def test_without_a_device_it_says_so(folder: Path) -> None:
         assert done.returncode == 1 and done.stderr.startswith("nothing measured: no usable CUDA device") and done.stdout == ""
     else:
         pytest.skip("this machine has a device")
+
+
+def test_the_whole_of_it_on_a_simulated_device(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the limit to the tables; each contestant that needs no torch runs in this process instead of one of its own."""
+    fake = FakeCupy(free_bytes=1 << 28)
+    fake.zeros = lambda count: types.SimpleNamespace(get=lambda: None)  # type: ignore[attr-defined]
+    fake.cuda.runtime.getDeviceProperties = lambda number: {"name": b"simulated"}
+    fake.cuda.runtime.driverGetVersion = lambda: 0
+    fake.cuda.get_elapsed_time = lambda first, last: 1.0
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    monkeypatch.setattr(benchmark, "LIMIT_BYTES", 1 << 16)
+    missing = {name for names in benchmark.CONTESTS.values() for name in names if "torch" in name or "fast" in name}
+    monkeypatch.setattr(benchmark, "NEEDS", dict.fromkeys(missing, "no such package"))
+
+    def here(name: str, folder: str, contest: str) -> dict[str, Any]:
+        benchmark.child(name, folder, contest)
+        return dict(json.loads(capsys.readouterr().out.splitlines()[-1]))
+
+    monkeypatch.setattr(benchmark, "measured", here)
+    monkeypatch.setattr(sys, "argv", ["gpu", "--gigabytes", "0.0001", "--runs", "1", "--folder", str(folder), "--json", str(folder / "out.json")])
+    benchmark.main()
+    found = json.loads((folder / "out.json").read_text())
+    assert found["device"] == "simulated" and found["bytes"]["large"] == 3 * 128 * 128 * 2
+    for contest, names in benchmark.CONTESTS.items():
+        for name in names:
+            result = found["contests"][contest][name]
+            assert result == {"error": "no such package is not installed"} if name in benchmark.NEEDS else result["seconds"] > 0, (name, result)
+    assert "| at least 3x torch.load | not measured |" in capsys.readouterr().out
+    assert fake.simulator.wrong == []

@@ -101,7 +101,7 @@ class FakeCupy(types.ModuleType):
         self.journal = simulator.journal
 
         class Device:
-            def __init__(self, number: int) -> None:
+            def __init__(self, number: int = 0) -> None:
                 self.guard = simulator.device(number)
 
             def __enter__(self) -> None:
@@ -109,6 +109,9 @@ class FakeCupy(types.ModuleType):
 
             def __exit__(self, *error: Any) -> None:
                 self.guard.__exit__(*error)
+
+            def synchronize(self) -> None:
+                return None
 
         def get_device_count() -> int:
             if error:

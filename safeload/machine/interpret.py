@@ -24,6 +24,7 @@ from safeload.collector import Paused
 from safeload.errors import CheckpointError, StreamError
 from safeload.machine import text
 from safeload.machine.keys import KeyCounts, check_keys
+from safeload.machine.lane import Lane, Memo
 from safeload.machine.nodes import NODE_TYPES, Build, Call, CallKind, Effect, Global, Items, Node, ObjectGraph, PersistentId, SetItems
 
 HIGHEST_PROTOCOL = 5
@@ -73,12 +74,14 @@ def interpret(
     errors: str = "strict",
     interleaved: Interleaved | None = None,
     lenient: bool = False,
+    lane: bool = True,
 ) -> ObjectGraph:
     """Interpret the stream that begins at `data[start]`, up to and including its STOP.
 
     `data` must be private memory: it is judged here and never read again. `encoding` and `errors` decode the 8-bit strings of Python 2
     (`"bytes"` leaves them bytes), as in torch.load. Bytes behind STOP are the caller's business (`graph.end`).
     `lenient` takes PROTO anywhere and heeds no frames, as CPython's C unpickler does: to find what another reader would find, never for what is built.
+    `lane`: take whole tensor records at once (`safeload.machine.lane`); without it every opcode takes the loop, and the graph is the same.
 
     Raises `StreamError` (SL2xx) for a malformed stream and `LimitExceeded` (SL901); both carry `member`, the offset of the opcode, and in `partial` the
     graph up to there.
@@ -86,6 +89,8 @@ def interpret(
     machine = _Machine(data, budget, member, encoding, errors)
     machine.interleaved = interleaved
     machine.lenient = lenient
+    if lane:
+        machine.lane = Lane(machine.memo, machine.log)
     with Paused():
         try:
             return machine.run(start)
@@ -106,6 +111,7 @@ class _Machine:
         "globals",
         "interleaved",
         "key_counts",
+        "lane",
         "lenient",
         "log",
         "marks",
@@ -113,6 +119,7 @@ class _Machine:
         "memo",
         "mentions",
         "named",
+        "paid",
         "protocol",
         "rarely_made",
         "shift",
@@ -126,7 +133,7 @@ class _Machine:
         self.member = member
         self.encoding = encoding
         self.errors = errors
-        self.memo: dict[int, Any] = {}
+        self.memo = Memo()
         self.marks: list[list[Any]] = []  # the stacks below each open MARK
         self.log: list[Node | Effect] = []
         self.globals: dict[tuple[str, str], Global] = {}
@@ -135,26 +142,33 @@ class _Machine:
         self.changed_at: dict[int, int] = {}
         self.key_counts: KeyCounts = {}
         self.undecodable: StreamError | None = None
+        self.paid = 0  # opcodes that the budget knows of
         self.protocol = 0
         self.start = 0
         self.shift = 0  # where `data` begins, in the offsets of the stream: not 0 only behind interleaved bytes
         self.interleaved: Interleaved | None = None
         self.lenient = False
+        self.lane: Lane | None = None
         self.rarely_made = 0  # containers that `rare` made, a set counting as SET_WEIGHT
 
     def run(self, start: int) -> ObjectGraph:  # noqa: PLR0912, PLR0915 - one fused loop is the design: a call per opcode would cost a factor of two
-        """The loop. `data` and `i` are the current frame, or outside of frames the buffer, and the place in it; `base + i` is the place in the stream."""
+        """The loop. `data` and `i` are the current frame, or outside of frames the buffer, and the place in it; `base + i` is the place in the stream.
+
+        The opcodes are told apart by their order, so that none takes more than a handful of comparisons.
+        """
         data, base, i, at = self.data, 0, start, start
         self.start = start
         memo, log, marks = self.memo, self.log, self.marks
+        longest = self.budget.limits.literal_bytes
+        lane = self.lane
+        size = len(data)
         stack: list[Any] = []
-        append = stack.append
-        pop = stack.pop
         step = done = made = 0  # `made`: containers, of which a one-byte opcode makes 50 bytes and more
+        due = STEPS_PER_CHECK  # of the lane's opcodes
         ended_frames = 0  # each costs the loop a step that is no opcode
         try:
             while True:
-                for step in range(STEPS_PER_CHECK):  # noqa: B007 - `step` counts the opcodes of the last, partial round
+                for step in range(STEPS_PER_CHECK):
                     at = i
                     try:
                         op = data[i]
@@ -162,120 +176,137 @@ class _Machine:
                         if data is self.data:
                             raise self._error("the stream ends before STOP", base + at, "SL202") from None
                         data, base, i = self.data, self.shift, base + i - self.shift  # the frame is used up exactly: go on behind it
+                        size = len(data)
                         ended_frames += 1
                         continue
                     i += 1
-                    if op == BINPUT:
-                        memo[data[i]] = stack[-1]
-                        i += 1
-                    elif op == BINGET:
-                        append(memo[data[i]])
-                        i += 1
-                    elif op == BININT1:
-                        append(data[i])
-                        i += 1
+                    # the memo, tuples, and what fills a dict: from `h` to `}`
+                    if BINGET <= op <= EMPTY_DICT:
+                        if op == LONG_BINPUT:
+                            memo[_uint4(data, i)[0]] = stack[-1]
+                            i += 4
+                        elif op == BINGET:
+                            stack.append(memo[data[i]])
+                            i += 1
+                        elif op == BINPUT:
+                            memo[data[i]] = stack[-1]
+                            i += 1
+                        elif op == TUPLE:
+                            items = stack
+                            stack = marks.pop()
+                            stack.append(tuple(items))
+                            made += 1
+                        elif op == LONG_BINGET:
+                            stack.append(memo[_uint4(data, i)[0]])
+                            i += 4
+                        elif op == SETITEMS:
+                            items = stack
+                            stack = marks.pop()
+                            self._set_items(stack[-1], items, base + at)
+                        elif op == EMPTY_DICT:
+                            stack.append({})
+                            made += 1
+                        elif op == SETITEM:
+                            value = stack.pop()
+                            key = stack.pop()
+                            self._set_items(stack[-1], [key, value], base + at)
+                        else:
+                            stack, i = self.rare(op, data, i, stack, base + at)
+                    # numbers, marks and None: up to `N`
+                    elif op <= NONE:
+                        if op == BININT1:
+                            stack.append(data[i])
+                            i += 1
+                        elif op == MARK:
+                            if not stack and lane is not None and marks and (end := lane.take(data, base, at, marks[-1])):
+                                stack, i = marks.pop(), end
+                                if lane.opcodes >= due:
+                                    due = lane.opcodes + STEPS_PER_CHECK
+                                    self._check_budget(done + step - ended_frames, stack, made, base + at)
+                            else:
+                                marks.append(stack)
+                                stack = []
+                        elif op == BININT2:
+                            stack.append(_uint2(data, i)[0])
+                            i += 2
+                        elif op == BININT:
+                            stack.append(_int4(data, i)[0])
+                            i += 4
+                        elif op == EMPTY_TUPLE:
+                            stack.append(())
+                        elif op == BINFLOAT:
+                            stack.append(_float8(data, i)[0])
+                            i += 8
+                        elif op == NONE:
+                            stack.append(None)
+                        elif op == STOP:
+                            break
+                        else:
+                            stack, i = self.rare(op, data, i, stack, base + at)
+                    # strings, lists, and what would call: from `Q` to `e`
+                    elif op < BINGET:
+                        if op == BINUNICODE:
+                            (length,) = _uint4(data, i)
+                            end = i + 4 + length
+                            if end > size:
+                                raise self._cut(base + at, end - size, data)
+                            if length > longest:
+                                raise self._too_long(length, base + at)
+                            stack.append(data[i + 4 : end].decode("utf-8", "surrogatepass"))
+                            i = end
+                        elif op == REDUCE:
+                            args = stack.pop()
+                            func = stack[-1]
+                            if type(args) is not tuple or type(func) not in NODE_TYPES:
+                                raise self._bad_call(func, args, base + at)
+                            stack[-1] = call = Call(len(log), base + at, "reduce", func, args)
+                            log.append(call)
+                        elif op == BINPERSID:
+                            stack[-1] = node = PersistentId(len(log), base + at, stack[-1])
+                            log.append(node)
+                        elif op == EMPTY_LIST:
+                            stack.append([])
+                            made += 1
+                        elif op == APPENDS:
+                            items = stack
+                            stack = marks.pop()
+                            self._append(stack[-1], items, base + at)
+                        elif op == APPEND:
+                            value = stack.pop()
+                            self._append(stack[-1], [value], base + at)
+                        elif op == BUILD:
+                            state = stack.pop()
+                            self._build(stack[-1], state, base + at)
+                            if self.interleaved is not None:
+                                data, base, i = self._behind_build(stack[-1], state, data, base, i)
+                                size = len(data)
+                        else:
+                            stack, i = self.rare(op, data, i, stack, base + at)
+                    # protocols 2 and up: from 0x80
                     elif op == MEMOIZE:
+                        if memo.pending:
+                            memo.settle()
                         memo[len(memo)] = stack[-1]
                     elif op == SHORT_BINUNICODE:
                         end = i + 1 + data[i]
-                        if end > len(data):
-                            raise self._cut(base + at, end - len(data), data)
-                        append(str(data[i + 1 : end], "utf-8", "surrogatepass"))
+                        if end > size:
+                            raise self._cut(base + at, end - size, data)
+                        stack.append(data[i + 1 : end].decode("utf-8", "surrogatepass"))
                         i = end
-                    elif op == BINUNICODE:
-                        (size,) = _uint4(data, i)
-                        end = i + 4 + size
-                        if end > len(data):
-                            raise self._cut(base + at, end - len(data), data)
-                        if size > self.budget.limits.literal_bytes:
-                            raise self._too_long(size, base + at)
-                        append(str(data[i + 4 : end], "utf-8", "surrogatepass"))
-                        i = end
-                    elif op == LONG_BINPUT:
-                        memo[_uint4(data, i)[0]] = stack[-1]
-                        i += 4
-                    elif op == LONG_BINGET:
-                        append(memo[_uint4(data, i)[0]])
-                        i += 4
-                    elif op == MARK:
-                        marks.append(stack)
-                        stack = []
-                        append = stack.append
-                        pop = stack.pop
-                    elif op == TUPLE:
-                        items = stack
-                        stack = marks.pop()
-                        append = stack.append
-                        pop = stack.pop
-                        append(tuple(items))
-                        made += 1
-                    elif op == BINPERSID:
-                        stack[-1] = node = PersistentId(len(log), base + at, stack[-1])
-                        log.append(node)
-                    elif op == REDUCE:
-                        args = pop()
-                        func = stack[-1]
-                        if type(args) is not tuple or type(func) not in NODE_TYPES:
-                            raise self._bad_call(func, args, base + at)
-                        stack[-1] = call = Call(len(log), base + at, "reduce", func, args)
-                        log.append(call)
-                    elif op == EMPTY_TUPLE:
-                        append(())
-                    elif op == TUPLE1:
-                        stack[-1] = (stack[-1],)
-                        made += 1
                     elif op == TUPLE2:
-                        last = pop()
+                        last = stack.pop()
                         stack[-1] = (stack[-1], last)
                         made += 1
                     elif op == NEWFALSE:
-                        append(False)
+                        stack.append(False)
                     elif op == NEWTRUE:
-                        append(True)
-                    elif op == NONE:
-                        append(None)
-                    elif op == BINFLOAT:
-                        append(_float8(data, i)[0])
-                        i += 8
-                    elif op == BININT2:
-                        append(_uint2(data, i)[0])
-                        i += 2
-                    elif op == BININT:
-                        append(_int4(data, i)[0])
-                        i += 4
-                    elif op == EMPTY_DICT:
-                        append({})
+                        stack.append(True)
+                    elif op == TUPLE1:
+                        stack[-1] = (stack[-1],)
                         made += 1
-                    elif op == EMPTY_LIST:
-                        append([])
-                        made += 1
-                    elif op == SETITEMS:
-                        items = stack
-                        stack = marks.pop()
-                        append = stack.append
-                        pop = stack.pop
-                        self._set_items(stack[-1], items, base + at)
-                    elif op == SETITEM:
-                        value = pop()
-                        key = pop()
-                        self._set_items(stack[-1], [key, value], base + at)
-                    elif op == APPENDS:
-                        items = stack
-                        stack = marks.pop()
-                        append = stack.append
-                        pop = stack.pop
-                        self._append(stack[-1], items, base + at)
-                    elif op == APPEND:
-                        value = pop()
-                        self._append(stack[-1], [value], base + at)
-                    elif op == BUILD:
-                        state = pop()
-                        self._build(stack[-1], state, base + at)
-                        if self.interleaved is not None:
-                            data, base, i = self._behind_build(stack[-1], state, data, base, i)
                     elif op == TUPLE3:
-                        last = pop()
-                        middle = pop()
+                        last = stack.pop()
+                        middle = stack.pop()
                         stack[-1] = (stack[-1], middle, last)
                         made += 1
                     elif op == FRAME:
@@ -286,18 +317,15 @@ class _Machine:
                         if data is not self.data:
                             raise self._error("a frame begins before the one around it is used up", base + at, "SL204")
                         data, base, i = self._enter_frame(i, at)
-                    elif op == STOP:
-                        break
+                        size = len(data)
                     else:
                         stack, i = self.rare(op, data, i, stack, base + at)
-                        append = stack.append
-                        pop = stack.pop
                 else:
                     done += STEPS_PER_CHECK
-                    self._check_budget(stack, made, base + at)
+                    self._check_budget(done - ended_frames, stack, made, base + at)
                     continue
                 break
-            root = pop()
+            root = stack.pop()
         except IndexError:
             raise self._underflow(data, i, base, at) from None
         except KeyError as error:
@@ -314,8 +342,8 @@ class _Machine:
             raise self._error("STOP stands before the end of its frame", base + at, "SL204")
         return self._finish(root, done + step + 1 - ended_frames, base + i)
 
-    def _finish(self, root: Any, opcodes: int, end: int) -> ObjectGraph:
-        self.budget.spend_opcodes(opcodes % STEPS_PER_CHECK, self.member, end)
+    def _finish(self, root: Any, steps: int, end: int) -> ObjectGraph:
+        opcodes = self._spend(steps, end)
         if self.undecodable is not None:
             raise self.undecodable
         return self.graph(root, opcodes, end)
@@ -329,6 +357,7 @@ class _Machine:
             mentions=self.mentions,
             named=self.named,
             changed_at=self.changed_at,
+            runs=self.lane.runs if self.lane is not None else [],
             protocol=self.protocol,
             opcodes=opcodes,
             start=self.start,
@@ -344,9 +373,11 @@ class _Machine:
         if kind is dict:
             keys = items[::2]
             check_keys(keys, target, self.key_counts, self.budget.limits, self.member, at)
-            for first in range(0, len(keys), KEYS_PER_CHECK):  # ints can be laid out along the probes of a dict, so a large one may take long
-                target.update(zip(keys[first : first + KEYS_PER_CHECK], items[2 * first + 1 : 2 * (first + KEYS_PER_CHECK) : 2], strict=True))
-                if first:
+            if len(keys) <= KEYS_PER_CHECK:
+                target.update(zip(keys, items[1::2], strict=True))
+            else:
+                for first in range(0, len(keys), KEYS_PER_CHECK):  # ints can be laid out along the probes of a dict, so a large one may take long
+                    target.update(zip(keys[first : first + KEYS_PER_CHECK], items[2 * first + 1 : 2 * (first + KEYS_PER_CHECK) : 2], strict=True))
                     self.budget.check_time(self.member, at)
             self.changed_at[id(target)] = len(self.log)
         elif kind in NODE_TYPES:
@@ -592,11 +623,19 @@ class _Machine:
 
     # ---- budget and errors ------------------------------------------------------------------------------------------------------------
 
-    def _check_budget(self, stack: list[Any], made: int, at: int) -> None:
-        budget, member = self.budget, self.member
-        limits = budget.limits
-        budget.spend_opcodes(STEPS_PER_CHECK, member, at)
-        if len(self.memo) > limits.memo_entries:
+    def _spend(self, steps: int, at: int) -> int:
+        """Pay for what was interpreted since the last time: the steps of the loop, and what the lane took in one of them. Returns all opcodes so far."""
+        opcodes = steps + self.lane.opcodes if self.lane is not None else steps
+        self.budget.spend_opcodes(opcodes - self.paid, self.member, at)
+        self.paid = opcodes
+        return opcodes
+
+    def _check_budget(self, steps: int, stack: list[Any], made: int, at: int) -> None:
+        member, limits = self.member, self.budget.limits
+        self._spend(steps, at)
+        if self.lane is not None:
+            made += self.lane.made
+        if self.memo.top() >= limits.memo_entries and self.memo.settled() > limits.memo_entries:
             raise exceeded("memo_entries", limits.memo_entries, "the stream fills more memo slots", member, at)
         if len(self.log) > limits.graph_nodes:
             raise exceeded("graph_nodes", limits.graph_nodes, "the stream holds more calls and effects", member, at)

@@ -7,7 +7,7 @@ scalars and nodes pass, tuples and frozensets are measured iteratively first, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from safeload.budget import exceeded
@@ -21,11 +21,13 @@ HASH_MODULUS = (1 << 61) - 1  # sys.hash_info.modulus on 64-bit builds: smaller 
 KeyCounts = dict[int, tuple[object, dict[int, int]]]  # id(container) -> the container, so that the id stays its own, and hash -> number of keys
 
 
-def check_keys(keys: Iterable[Any], container: object, counts: KeyCounts, limits: Limits, member: str | None, offset: int) -> None:
+def check_keys(keys: Collection[Any], container: object, counts: KeyCounts, limits: Limits, member: str | None, offset: int) -> None:
     """Raise `StreamError` SL205 or `LimitExceeded` unless each key can be hashed, and compared with its equals, in a bounded number of steps.
 
     `container` None: the keys are all that it will ever hold (frozenset), so nothing is remembered.
     """
+    if UNAIMABLE.issuperset(map(type, keys)):
+        return
     seen: dict[int, int] | None = None
     for key in keys:
         kind = type(key)

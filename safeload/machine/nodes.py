@@ -83,6 +83,39 @@ Effect = Union[Build, Items, SetItems]
 NODE_TYPES: frozenset[type] = frozenset({Global, Call, PersistentId})
 
 
+class Geometry(msgspec.Struct, eq=False, frozen=True, kw_only=True):
+    """The numbers of a tensor record, one object for all records of a stream that have the same; what each of them costs beside it."""
+
+    numel: int  # of the storage
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    opcodes: int
+    made: int  # containers
+    behind: int  # bytes
+
+
+RUN_ENTRIES = 3  # entries of the log for each record of a run
+
+
+class TensorRun(msgspec.Struct, eq=False, frozen=True, kw_only=True):
+    """Tensor records that the lane took one behind the other, alike but for the keys of their storages and their numbers.
+
+    From `log[start]` on each has `RUN_ENTRIES`: the persistent id of its storage, the call of its hooks, and its own call. `alike` is what they share: the
+    function, the tag `'storage'`, the storage type, the location, the class of the hooks, and `requires_grad`.
+    """
+
+    start: int
+    alike: tuple[Any, Any, Any, Any, Any, bool]
+    keys: list[Any]
+    geometries: list[Geometry]
+
+    @property
+    def stop(self) -> int:
+        """The first entry behind the run."""
+        return self.start + RUN_ENTRIES * len(self.keys)
+
+
 class ObjectGraph(msgspec.Struct, eq=False, frozen=True, kw_only=True):
     """One interpreted stream.
 
@@ -99,6 +132,7 @@ class ObjectGraph(msgspec.Struct, eq=False, frozen=True, kw_only=True):
     start: int  # offset of the first byte in the buffer
     end: int  # offset behind STOP
     named: dict[Global, int] = {}  # how many opcodes named it, all of them
+    runs: list[TensorRun] = []  # tensor records that are alike, where the lane took them: nothing that is not in the log
 
     def changed_since(self, container: object, index: int) -> bool:
         """Did this plain container change after the call at `index` had taken it?

@@ -23,6 +23,9 @@ UNHASHABLE_KINDS = frozenset(
 )
 
 
+PLAIN_KEYS = frozenset({str, bytes, bool, int, float, type(None)})  # what stands for itself: the machine's check is all that such keys need
+
+
 class KeyJudge:
     """The keys of one stream: how many of one hash each container has, and how heavy each frozenset is."""
 
@@ -69,6 +72,8 @@ class KeyJudge:
         try:
             if type(container) is Call:
                 check_keys(keys, container, self.counts, self.limits, self.member, offset)
+            if PLAIN_KEYS.issuperset(map(type, keys)):
+                return
             counts = self.node_counts.setdefault(id(container), {})
             for key in keys:
                 if type(key) in NODE_TYPES:

@@ -13,6 +13,7 @@ SL206 late changes.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from safeload.errors import CheckpointError
 from safeload.escape import escape
 from safeload.findings import Finding, GlobalUse
 from safeload.limits import Limits
-from safeload.machine.nodes import NODE_TYPES, Build, Call, Global, Items, ObjectGraph, PersistentId, SetItems
+from safeload.machine.nodes import NODE_TYPES, RUN_ENTRIES, Build, Call, Global, Items, ObjectGraph, PersistentId, SetItems, TensorRun
 from safeload.policy.aliases import canonical
 from safeload.policy.contracts import CONTRACTS, OPAQUE, Contract
 from safeload.policy.danger import danger
@@ -68,8 +69,9 @@ class _Judge:
     """The one mutable thing of this stage. It also is the `Kinds` that shapes and contracts ask."""
 
     __slots__ = (
-        "_contracts", "_decisions", "_names", "_signatures", "called", "calls", "check_time", "constructors", "copies", "effects", "external", "extra_opaque",
-        "findings", "graph", "keys", "kinds", "limits", "literals", "loose", "member", "modules", "policy", "stands_for", "storages", "suppressed", "uses",
+        "_contracts", "_decisions", "_names", "_signatures", "alike", "called", "calls", "check_time", "constructors", "copies", "effects", "external",
+        "extra_opaque", "findings", "graph", "keys", "kinds", "limits", "literals", "loose", "member", "modules", "policy", "runs", "stands_for",
+        "storages", "suppressed", "uses",
     )  # fmt: skip
 
     def __init__(self, graph: ObjectGraph, policy: Policy, limits: Limits, member: str | None, extra_opaque: frozenset[str]) -> None:
@@ -90,6 +92,8 @@ class _Judge:
         self.stands_for: dict[int, Global] = {}  # calls of copyreg._reconstructor -> the class that they instantiate
         self.copies = Copies(limits, graph.end - graph.start if graph.opcodes else 0)
         self.keys = KeyJudge(self.kinds, self.literals, limits, member, self._find)
+        self.alike: dict[tuple[Any, ...], list[str]] = {}  # what the records of a run share -> the kinds of its entries, where nothing stands against it
+        self.runs: list[TensorRun] = []  # of the graph's, those that were judged as a whole
         self.loose: set[int] = set()  # persistent ids that stand as values
         self.effects: dict[int, list[Any]] = {}  # index of a node -> the effects on it, in order
         self.uses: dict[Global, set[Use]] = {}
@@ -140,17 +144,67 @@ class _Judge:
     # ---- 2. the log -------------------------------------------------------------------------------------------------------------------
 
     def log(self) -> None:
-        """Judge every call, persistent id and effect, in stream order."""
-        for record in self.graph.log:
+        """Judge every call, persistent id and effect, in stream order; of a run of like tensor records the first, for all of them."""
+        log, at = self.graph.log, 0
+        for run in self.graph.runs if not self._explained() else ():
+            self._entries(log[at : run.start])
+            self._run(run)
+            at = run.stop
+        self._entries(log[at:])
+
+    def _entries(self, entries: list[Any]) -> None:
+        for record in entries:
             kind = type(record)
             if kind is Call:
-                self._call(record)  # type: ignore[arg-type]
+                self._call(record)
             elif kind is PersistentId:
-                self._persistent_id(record)  # type: ignore[arg-type]
+                self._persistent_id(record)
             elif kind is not Global:
-                self._effect(record)  # type: ignore[arg-type]
+                self._effect(record)
             if self.check_time is not None and not record.index % RECORDS_PER_CHECK:
                 self.check_time()
+
+    # ---- runs -------------------------------------------------------------------------------------------------------------------------
+
+    def _explained(self) -> bool:
+        """Does another part of the file say what single nodes stand for? Then no record speaks for another."""
+        external = self.external
+        return bool(external.tensors or external.storages or external.modules)
+
+    def _run(self, run: TensorRun) -> None:
+        """A run of records that differ in keys and numbers alone: what is said of the first holds for all, since the rest of the judgement is by kind.
+
+        Where anything stands against the first, or a key is no text, each is judged by itself.
+        """
+        log, at = self.graph.log, run.start
+        if set(map(type, run.keys)) != {str} or {type(part) for part in run.alike} != RUN_TYPES:
+            self._entries(log[at : run.stop])
+            return
+        kinds = self.alike.get(run.alike)
+        if kinds is None:
+            before = len(self.findings) + self.suppressed
+            self._entries(log[at : at + RUN_ENTRIES])
+            if self.constructors[at : at + RUN_ENTRIES] != RUN_CONSTRUCTORS or len(self.findings) + self.suppressed != before:
+                self._entries(log[at + RUN_ENTRIES : run.stop])
+                return
+            kinds = self.alike[run.alike] = self.kinds[at : at + RUN_ENTRIES]
+            self.called[run.alike[0]] -= 1
+            self.called[run.alike[4]] -= 1
+        count = len(run.keys)
+        self.constructors[at : run.stop] = RUN_CONSTRUCTORS * count
+        self.kinds[at : run.stop] = kinds * count
+        for place, func in ((1, run.alike[4]), (2, run.alike[0])):
+            self.called[func] += count
+            if len(self.calls[func]) < MAX_LISTED_PLACES:
+                offsets = [call.offset for call in log[at + place : at + RUN_ENTRIES * MAX_LISTED_PLACES : RUN_ENTRIES][:count]]
+                self.calls[func] = list(dict.fromkeys(self.calls[func] + offsets))[:MAX_LISTED_PLACES]
+        name, location, storages = self._names[run.alike[2]].rpartition(".")[2], run.alike[3], self.storages
+        for key, geometry, node in zip(run.keys, run.geometries, log[at : run.stop : RUN_ENTRIES], strict=True):
+            storages[at] = StorageId(index=at, offset=node.offset, storage_type=name, key=key, location=location, numel=geometry.numel, view=None)
+            at += RUN_ENTRIES
+        self.runs.append(run)
+        if self.check_time is not None:
+            self.check_time()
 
     def _call(self, call: Call) -> None:
         func = self.modules.get(call.func.index, call.func)
@@ -425,7 +479,7 @@ class _Judge:
         constructors, effects = self.constructors, self.effects
         dropped = [
             record
-            for record in self.graph.log
+            for record in self._outside_runs()
             if type(record) is Call and constructors[record.index] not in _FLAT and (record.args or record.kwargs or record.index in effects)
         ]
         stack = [iter((self.graph.root, *dropped))]
@@ -438,7 +492,7 @@ class _Judge:
                 if kind is PersistentId or (kind is Call and value.index in self.storages):
                     self.loose.add(value.index)
                     continue
-                if kind not in _WALKED or id(value) in seen:
+                if kind not in _WALKED or (kind is Call and constructors[value.index] in _FLAT and value.index not in effects) or id(value) in seen:
                     continue
                 children = self._children(value, kind)
                 if children is None:
@@ -455,6 +509,17 @@ class _Judge:
         for node, uses in self.uses.items():
             if "reference" in uses:
                 self._reference(node)
+
+    def _outside_runs(self) -> list[Any]:
+        """The log without the entries of runs, but for what is given state or items: a tensor's own parts were named by its signature."""
+        if not self.runs:
+            return self.graph.log
+        log, found, at, changed = self.graph.log, [], 0, sorted(self.effects)
+        for run in self.runs:
+            found += log[at : run.start]
+            found += [log[index] for index in changed[bisect_left(changed, run.start) : bisect_left(changed, run.stop)]]
+            at = run.stop
+        return found + log[at:]
 
     def _children(self, value: Any, kind: type) -> Any:
         if kind is dict:
@@ -517,6 +582,7 @@ class _Judge:
                 literals=self.literals,
                 storages=self.storages,
                 loose=self.loose,
+                runs=self.runs,
             )
         return Judgement(vetted=vetted, findings=tuple(findings), suppressed=self.suppressed, globals=uses)
 
@@ -578,6 +644,8 @@ class _Judge:
 
 # classes whose base is object itself, so that `object.__new__(cls)` makes one
 BARE_OBJECTS = frozenset({"config-value", "record", "namespace", "uuid", "plain-object", "joblib-array"})
+RUN_TYPES = {Global, str, bool}  # of what the records of a run share
+RUN_CONSTRUCTORS = ["storage", "ordered-dict", "tensor"]  # of the entries of one tensor record
 RECORDS_PER_CHECK = 1_024  # entries of the log between two looks at the clock
 _MUTABLE = frozenset({list, dict, set})
 _SIZED = frozenset({str, bytes, bytearray})

@@ -8,7 +8,7 @@ import msgspec
 
 from safeload.containers.base import Member
 from safeload.findings import Finding, GlobalUse
-from safeload.machine.nodes import Global, ObjectGraph
+from safeload.machine.nodes import Global, ObjectGraph, TensorRun
 from safeload.policy.model import Policy
 
 
@@ -48,10 +48,11 @@ class Vetted:
 
     `constructors[i]` is the id of the constructor for the call at `log[i]` (`opaque` for inert records), `kinds[i]` what it produces, `literals[i]` the
     values that were computed while judging, `storages[i]` the persistent ids, and
-    `loose` the indices of those that stand as values, outside of any tensor.
+    `loose` the indices of those that stand as values, outside of any tensor. `runs` are the runs of the graph that were judged as a whole: each record of them
+    is a dense tensor on a storage whose key is text.
     """
 
-    __slots__ = ("constructors", "graph", "kinds", "literals", "loose", "member", "policy", "storages")
+    __slots__ = ("constructors", "graph", "kinds", "literals", "loose", "member", "policy", "runs", "storages")
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Vetted:
         literals: dict[int, Any],
         storages: dict[int, StorageId],
         loose: set[int] | None = None,
+        runs: list[TensorRun] | None = None,
     ) -> None:
         if seal is not SEAL:
             raise TypeError("only safeload.policy.vet can make a Vetted")
@@ -76,6 +78,7 @@ class Vetted:
         self.literals = literals
         self.storages = storages
         self.loose = loose or set()
+        self.runs = runs or []
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from safeload.errors import not_built
 from safeload.placement.place import Placed, PlacedInput, place
 from safeload.placement.settings import DEFAULT, Transfer
 from safeload.rebuild import views
+from safeload.rebuild.direct import arrays
 from safeload.rebuild.numpy_dtypes import numpy_dtype
 from safeload.rebuild.replay import rebuild
 from safeload.rebuild.storages import inputs
@@ -55,10 +56,13 @@ def build(document: Document, how: Building) -> Any:
     # 6
     if isinstance(document, Unbuilt):
         raise not_built(document.what, document.hint)
-    placed = place(inputs(document, how.budget, mapped=how.mapped), how.map_location, how.transfer)
+    direct = arrays(document, how.map_location, mapped=how.mapped) if isinstance(document, Plan) and how.shown is views.ARRAYS else {}
+    placed = place(inputs(document, how.budget, mapped=how.mapped, without=direct), how.map_location, how.transfer)
     # 1
     if isinstance(document, Plan):
-        return rebuild(document, placed, limits=how.budget.limits, mapped=how.mapped, constructors=how.constructors, shown=how.shown)
+        return rebuild(
+            document, placed, limits=how.budget.limits, mapped=how.mapped, constructors=how.constructors, shown=how.shown, direct=direct
+        )
     # 2
     values = OrderedDict((name, _entry(document, record, placed, how)) for name, record in document.entries.items())
     return next(iter(values.values())) if document.bare else values

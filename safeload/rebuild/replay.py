@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ import numpy as np
 from safeload.collector import Paused
 from safeload.errors import StreamError
 from safeload.limits import Limits
-from safeload.machine.nodes import NODE_TYPES, Build, Call, Effect, Global, Items, PersistentId, SetItems
+from safeload.machine.nodes import NODE_TYPES, RUN_ENTRIES, Build, Call, Effect, Global, Items, Node, PersistentId, SetItems, TensorRun
 from safeload.placement.place import Placed
 from safeload.policy.aliases import canonical
 from safeload.rebuild import views
@@ -41,16 +43,17 @@ def rebuild(
     mapped: bool = True,
     constructors: dict[str, Constructor] | None = None,
     shown: views.Shown = views.ARRAYS,
+    direct: dict[int, Any] | None = None,
 ) -> Any:
     """The value of one stream. `constructors` maps `module.name` to a function of the caller's that gets the inert record of each such object; `mapped`: arrays
-    whose bytes lie in the file stay in its map; `shown`: what tensors become.
+    whose bytes lie in the file stay in its map; `shown`: what tensors become. `direct`: arrays that are made already, by the index of their call.
 
     Raises `CheckpointError` only; what `constructors` raise is the caller's and passes through.
     """
     with Paused():
         try:
             replay = Replay(plan, placed, limits, mapped=mapped, shown=shown)
-            replay.run()
+            replay.run(direct or {})
             root = replay.finish()
         except RecursionError:  # equal keys are compared item by item; `vet` bounds their depth, but the caller may stand deep already
             raise StreamError("a dict key or set item is too deep to compare", rule="SL205", member=plan.vetted.member) from None
@@ -77,10 +80,26 @@ class Replay:
         self._made: dict[int, Any] = {}  # id() of an external record -> its value
         self._effects: dict[int, list[Effect]] | None = None
 
-    def run(self) -> None:
+    def run(self, direct: Mapping[int, Any] = MappingProxyType({})) -> None:
         """Step 1."""
+        log, at = self.graph.log, 0
+        for run in self.plan.vetted.runs:
+            self._entries(log[at : run.start])
+            self._run(run, direct)
+            at = run.stop
+        self._entries(log[at:])
+
+    def _run(self, run: TensorRun, direct: Mapping[int, Any]) -> None:
+        """Like tensor records: their hooks, empty each, and their arrays, which `direct` holds or their own records say."""
+        values, log, step = self.values, self.graph.log, RUN_ENTRIES
+        values[run.start + 1 : run.stop : step] = [OrderedDict() for _ in run.keys]
+        for index in range(run.start + 2, run.stop, step):
+            array = direct.get(index)
+            values[index] = array if array is not None else BUILDERS["tensor"](self, log[index])  # type: ignore[arg-type]
+
+    def _entries(self, entries: list[Node | Effect]) -> None:
         values, constructors, literals = self.values, self.plan.vetted.constructors, self.plan.vetted.literals
-        for record in self.graph.log:
+        for record in entries:
             kind = type(record)
             index = record.index
             if kind is Call:
@@ -117,11 +136,19 @@ class Replay:
 
     def value_of(self, node: Any) -> Any:
         """The value of a node that the log has passed."""
+        value = self.values[node.index]
+        return value if value is not None else self._unmade(node)
+
+    def _unmade(self, node: Any) -> Any:
+        """A storage, which is made when it is asked for, a module class, or None."""
         if node.index in self.plan.vetted.storages:
             return self._storage(node)
         if type(node) is PersistentId and self.plan.vetted.constructors[node.index] == "module-class":
             return self.values[next(part.index for part in node.pid if type(part) is Global)]
         return self.values[node.index]
+
+    def _plain_value(self, value: Any) -> Any:
+        return self.value_of(value) if type(value) in NODE_TYPES else value
 
     def tensor(self, record: TensorRecord) -> Any:
         """The array of a dense record."""
@@ -195,8 +222,11 @@ class Replay:
         elif isinstance(effect, SetItems):
             pairs = effect.pairs
             if isinstance(target, dict):
-                for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-                    self.set_item(target, key, value, effect)
+                if (type(target) is OrderedDict or type(target) is dict) and set(map(type, pairs[::2])) == {str}:
+                    target.update(zip(pairs[::2], map(self._plain_value, pairs[1::2]), strict=True))
+                else:
+                    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+                        self.set_item(target, key, value, effect)
         elif isinstance(effect, Items):
             if isinstance(target, set):
                 self.hashed(target, effect.items, effect)

@@ -10,6 +10,8 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from safeload.budget import exceeded
 from safeload.errors import StreamError
 from safeload.limits import Limits
@@ -18,6 +20,7 @@ from safeload.tensors import SubclassTensor
 from safeload.values import AttributeDict, Namespace, OpaqueAttribute, OpaqueObject
 
 ATOMS: frozenset[type] = frozenset({str, int, float, bool, bytes, type(None)})
+ENDS = ATOMS | {np.ndarray}  # values with nothing inside that could change
 
 
 class HashGuard:
@@ -81,7 +84,7 @@ class Resolver:
     def one(self, value: Any) -> Any:
         """One value in its final form; containers are noted for later."""
         kind = type(value)
-        if kind in ATOMS:
+        if kind in ENDS:
             return value
         if kind in NODE_TYPES:
             value = self.value_of(value)
@@ -145,7 +148,7 @@ def _fill_dict(resolver: Resolver, container: dict[Any, Any]) -> None:
     for key, value in container.items():
         if type(key) is not str and type(key) not in ATOMS:
             rekeyed = rekeyed or one(key) is not key
-        if type(value) not in ATOMS:
+        if type(value) not in ENDS:
             new = one(value)
             if new is not value:
                 changed.append((key, new))

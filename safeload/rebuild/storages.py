@@ -16,7 +16,7 @@ Tensors that need different forms of one storage do not share memory; all others
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -86,12 +86,12 @@ def value_view(record: StorageRecord, start: int = 0, size: int | None = None) -
     return TensorRecord(dtype=record.dtype, shape=(size,), strides=(1,), offset=start, storage=record.key)
 
 
-def inputs(part: Plan | Table, budget: Budget, *, mapped: bool) -> dict[str, PlacedInput]:
-    """One input for each storage and form. `mapped`: payloads stay in the copy-on-write map."""
+def inputs(part: Plan | Table, budget: Budget, *, mapped: bool, without: Container[int] = ()) -> dict[str, PlacedInput]:
+    """One input for each storage and form. `mapped`: payloads stay in the copy-on-write map. `without`: calls of a plan that have their arrays already."""
     byteorder, source = part.container.byteorder, part.container.source
     alone, private = (part.values, part.private) if isinstance(part, Plan) else ((), {})
     wanted: dict[str, tuple[StorageRecord, Form]] = {}
-    for view in _views(part):
+    for view in _views(part, without):
         form = form_of(view, byteorder)
         wanted[form.name + view.storage] = (part.storages[view.storage], form)
     for key in alone:
@@ -109,10 +109,12 @@ def inputs(part: Plan | Table, budget: Budget, *, mapped: bool) -> dict[str, Pla
     }
 
 
-def _views(part: Plan | Table) -> list[TensorRecord]:
+def _views(part: Plan | Table, without: Container[int]) -> list[TensorRecord]:
     found: list[TensorRecord] = []
-    records: Iterable[Any] = part.records.values()
-    for record in records:
+    records: Mapping[Any, Any] = part.records
+    for index, record in records.items():
+        if index in without:
+            continue
         kind = type(record)
         if kind is TensorRecord:
             found.append(record)

@@ -7,7 +7,7 @@ proves exactly what `load` will use.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from safeload.budget import Budget
@@ -16,6 +16,7 @@ from safeload.errors import StorageError
 from safeload.machine.nodes import Build, Call
 from safeload.policy.vetted import External, Vetted
 from safeload.storage import prove_arrays as numbers
+from safeload.storage import prove_runs as runs
 from safeload.storage import prove_tensors as tensors
 from safeload.storage.arrays import BadArray
 from safeload.storage.prover import Prover
@@ -45,27 +46,38 @@ def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callabl
             storages=prover.storages,
             records=prover.records,
             private=prover.private,
-            values=tuple(dict.fromkeys(sid.key for index, sid in vetted.storages.items() if index in vetted.loose)),
+            values=tuple(dict.fromkeys([vetted.storages[index].key for index in sorted(vetted.loose) if index in vetted.storages])),
         )
     return Proof(
         plan=plan,
         findings=tuple(prover.findings),
         tensor_count=prover.tensor_count,
         tensor_bytes=prover.tensor_bytes,
-        used_keys=frozenset(sid.key for sid in vetted.storages.values()),
+        used_keys=frozenset([sid.key for sid in vetted.storages.values()]),
     )
 
 
 def _run(prover: Prover) -> None:
-    """Every record of the log that has a prover, in order."""
+    """Every record of the log that has a prover, in order; runs of like tensor records by their own."""
+    log, at = prover.vetted.graph.log, 0
+    for run in prover.vetted.runs:
+        _entries(prover, log[at : run.start])
+        for first, last in runs.prove(prover, run):
+            _entries(prover, log[first:last])
+        prover.budget.check_time(prover.member, log[run.start].offset)
+        at = run.stop
+    _entries(prover, log[at:])
+
+
+def _entries(prover: Prover, entries: Sequence[Any]) -> None:
     constructors = prover.vetted.constructors
-    for record in prover.vetted.graph.log:
+    for record in entries:
         kind = type(record)
         try:
             if kind is Call:
                 found = PROVERS.get(constructors[record.index])
                 if found is not None:
-                    prover.records[record.index] = found(prover, record.index, record.args, record.offset)  # type: ignore[union-attr]
+                    prover.records[record.index] = found(prover, record.index, record.args, record.offset)
             elif record.index in prover.vetted.storages:
                 prover.storage(prover.vetted.storages[record.index])
             elif isinstance(record, Build):

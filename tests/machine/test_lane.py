@@ -18,7 +18,6 @@ from safeload.errors import CheckpointError, LimitExceeded
 from safeload.limits import Limits
 from safeload.machine.interpret import interpret
 from safeload.machine.lane import Lane, Memo
-from safeload.machine.listing import listing
 from safeload.machine.nodes import NODE_TYPES, Global, ObjectGraph
 from safeload.policy.contracts import CONTRACTS
 from safeload.policy.resolve import load_policy

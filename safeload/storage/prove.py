@@ -37,7 +37,7 @@ def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callabl
         prover.records.update(external.tensors)
         prover.storages.update(external.backing)
         prover.private.update(external.private)
-    _run(prover)
+    _log(prover)
     plan = None
     if not prover.findings:
         plan = Plan(
@@ -57,19 +57,19 @@ def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callabl
     )
 
 
-def _run(prover: Prover) -> None:
+def _log(prover: Prover) -> None:
     """Every record of the log that has a prover, in order; runs of like tensor records by their own."""
     log, at = prover.vetted.graph.log, 0
     for run in prover.vetted.runs:
-        _entries(prover, log[at : run.start])
+        _run(prover, log[at : run.start])
         for first, last in runs.prove(prover, run):
-            _entries(prover, log[first:last])
+            _run(prover, log[first:last])
         prover.budget.check_time(prover.member, log[run.start].offset)
         at = run.stop
-    _entries(prover, log[at:])
+    _run(prover, log[at:])
 
 
-def _entries(prover: Prover, entries: Sequence[Any]) -> None:
+def _run(prover: Prover, entries: Sequence[Any]) -> None:
     constructors = prover.vetted.constructors
     for record in entries:
         kind = type(record)

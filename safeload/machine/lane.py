@@ -19,12 +19,14 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable
+from functools import cache
 from itertools import islice
 from operator import itemgetter
 from typing import Any
 
 from safeload.machine.nodes import Call, Effect, Geometry, Global, Node, PersistentId, TensorRun
 
+FIRST_LONG_PUT = 240  # a record's PUTs are LONG_BINPUTs behind index 255; below this none is near
 MAX_CACHED = 1 << 16  # decoded arguments kept, of one stream
 MAX_BATCH = 1_024  # records taken in one step of the loop, which looks at the budget in between
 
@@ -48,8 +50,12 @@ def _record(low: bytes, high: bytes, same: bytes) -> Callable[[bytes, int], re.M
     ).match  # fmt: skip
 
 
-_WITHIN = _record(rb".", rb"...", rb"(?P=high)")  # the upper three bytes are the same in all PUTs, as in 31 of 32 records
-_ACROSS = _record(rb"....", rb"", rb"")
+@cache
+def _patterns() -> tuple[Callable[[bytes, int], re.Match[bytes] | None], Callable[[bytes, int], re.Match[bytes] | None]]:
+    """Records whose PUTs share their upper three bytes, as 31 of 32 do, and others. Compiled where they are met first: most streams hold no tensor."""
+    return _record(rb".", rb"...", rb"(?P=high)"), _record(rb"....", rb"", rb"")
+
+
 _FIXED_OPCODES = 14  # behind the second MARK, without PUTs, and the numbers of size and stride
 _FIXED_BYTES = 21  # from the BINPERSID to the end, without offset, size, stride, their PUTs and the name of the hooks
 
@@ -133,10 +139,14 @@ class Lane:
 
         `stack` is the one below the first MARK, with the function on top.
         """
-        if not stack or type(stack[-1]) is not Global or (match := _WITHIN(data, at) or _ACROSS(data, at)) is None:
+        if not stack or type(stack[-1]) is not Global or (top := self.memo.top()) < FIRST_LONG_PUT:
+            return 0
+        within, across = _patterns()
+        match = within(data, at) or across(data, at)
+        if match is None:
             return 0
         memo, log, geometries = self.memo, self.log, self.geometries
-        index, top, end, opcodes, made = len(log), memo.top(), 0, 0, 0
+        index, end, opcodes, made = len(log), 0, 0, 0
         head: tuple[bytes, ...] = ()
         alike: tuple[Any, ...] = (None, None, None, None, None, False)
         func, tag, cls, place, made_by, requires_grad = alike
@@ -210,7 +220,7 @@ class Lane:
             run.keys.append(storage_key)
             run.geometries.append(geometry)
             index += 3
-            match = _WITHIN(data, end) or _ACROSS(data, end)
+            match = within(data, end) or across(data, end)
             if match is None:
                 break
         self.opcodes += opcodes

@@ -60,9 +60,7 @@ def build(document: Document, how: Building) -> Any:
     placed = place(inputs(document, how.budget, mapped=how.mapped, without=direct), how.map_location, how.transfer)
     # 1
     if isinstance(document, Plan):
-        return rebuild(
-            document, placed, limits=how.budget.limits, mapped=how.mapped, constructors=how.constructors, shown=how.shown, direct=direct
-        )
+        return rebuild(document, placed, limits=how.budget.limits, mapped=how.mapped, constructors=how.constructors, shown=how.shown, direct=direct)
     # 2
     values = OrderedDict((name, _entry(document, record, placed, how)) for name, record in document.entries.items())
     return next(iter(values.values())) if document.bare else values

@@ -57,9 +57,7 @@ def _reckon(prover: Prover, numbers: Geometry, dtype: DType) -> tuple[int, int]:
     itemsize, per_byte = dtype.itemsize, dtype.per_byte
     nbytes = numbers.numel * itemsize
     try:
-        geometry.check(
-            numbers.size, numbers.stride, numbers.offset, nbytes * per_byte // itemsize, limits=prover.budget.limits, where=prover.member, at=0
-        )
+        geometry.check(numbers.size, numbers.stride, numbers.offset, nbytes * per_byte // itemsize, limits=prover.budget.limits, where=prover.member, at=0)
     except StorageError:
         return nbytes, -1
     return nbytes, geometry.elements(numbers.size) * itemsize // per_byte

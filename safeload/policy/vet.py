@@ -57,7 +57,7 @@ def vet(
     judge.external = external or judge.external
     try:
         judge.names()
-        judge.log()
+        judge.stream()
         judge.walk()
     except CheckpointError as error:  # a limit: what was found before it still stands
         judge.stopped(error)
@@ -143,16 +143,17 @@ class _Judge:
 
     # ---- 2. the log -------------------------------------------------------------------------------------------------------------------
 
-    def log(self) -> None:
+    def stream(self) -> None:
         """Judge every call, persistent id and effect, in stream order; of a run of like tensor records the first, for all of them."""
         log, at = self.graph.log, 0
         for run in self.graph.runs if not self._explained() else ():
-            self._entries(log[at : run.start])
+            self.log(log[at : run.start])
             self._run(run)
             at = run.stop
-        self._entries(log[at:])
+        self.log(log[at:])
 
-    def _entries(self, entries: list[Any]) -> None:
+    def log(self, entries: list[Any]) -> None:
+        """Judge entries of the log, each by itself."""
         for record in entries:
             kind = type(record)
             if kind is Call:
@@ -178,14 +179,14 @@ class _Judge:
         """
         log, at = self.graph.log, run.start
         if set(map(type, run.keys)) != {str} or {type(part) for part in run.alike} != RUN_TYPES:
-            self._entries(log[at : run.stop])
+            self.log(log[at : run.stop])
             return
         kinds = self.alike.get(run.alike)
         if kinds is None:
             before = len(self.findings) + self.suppressed
-            self._entries(log[at : at + RUN_ENTRIES])
+            self.log(log[at : at + RUN_ENTRIES])
             if self.constructors[at : at + RUN_ENTRIES] != RUN_CONSTRUCTORS or len(self.findings) + self.suppressed != before:
-                self._entries(log[at + RUN_ENTRIES : run.stop])
+                self.log(log[at + RUN_ENTRIES : run.stop])
                 return
             kinds = self.alike[run.alike] = self.kinds[at : at + RUN_ENTRIES]
             self.called[run.alike[0]] -= 1

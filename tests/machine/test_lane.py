@@ -168,6 +168,8 @@ def broken(draw: st.DrawFn) -> bytes:
     """The same with a few bytes changed: most often in the arguments, which is where another index or length stands."""
     data = bytearray(draw(saved()))
     for _ in range(draw(st.integers(1, 3))):
+        if not data:
+            break
         at = draw(st.integers(0, len(data) - 1))
         how = draw(st.sampled_from(["byte", "near", "insert", "drop", "double", "cut"]))
         if how == "byte":

@@ -391,7 +391,9 @@ def _scan(name: str, what: str, workload: str, file: str, goals: dict[str, float
         mode="command",
         needs=("tiny", workload),
         contestants=(
-            Contestant(label="safeload scan", file=file, command=("{python}", "-c", "from safeload.cli import main; main()", "scan", "{path}"), peers=False),
+            Contestant(
+                label="safeload scan", file=file, command=("{python}", "-c", "from safeload.cli import program; program()", "scan", "{path}"), peers=False
+            ),
             Contestant(label="picklescan", file=file, command=("{bin}/picklescan", "--path", "{path}")),
             Contestant(label="modelscan", file=file, command=("{bin}/modelscan", "-p", "{path}"), most=3),
             _modelaudit(file),

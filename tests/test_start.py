@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -78,3 +79,33 @@ def test_options_cost_click_and_no_more_of_ours(tmp_path: Path, arguments: list[
 
 if __name__ == "__main__":
     print(*(name for name in imported(["scan", str(ROOT / "examples" / "tiny.pt")], ROOT.parent) if name.startswith("safeload")))
+
+
+# ---- the end ----------------------------------------------------------------------------------------------------------------------------
+
+
+def ended(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{code}\nfrom safeload.cli import program\nprogram()"
+    return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize(("file", "code"), [("tiny.pt", 0), ("hostile.pt", 1), ("missing.pt", 2)])
+def test_the_short_way_out_says_all_and_keeps_the_exit_code(file: str, code: int) -> None:
+    path = str(ROOT / "examples" / file)
+    short, long = ended("", "scan", path), ended("import atexit", "scan", path)
+    assert (short.returncode, short.stdout, short.stderr) == (long.returncode, long.stdout, long.stderr)
+    assert short.returncode == code
+    assert short.stdout + short.stderr
+
+
+def test_whoever_asked_to_be_called_at_the_end_is_called() -> None:
+    done = ended("import atexit\natexit.register(print, 'called')", "scan", str(ROOT / "examples" / "tiny.pt"))
+    assert done.stdout.endswith("called\n")
+    assert done.returncode == 0
+
+
+def test_a_report_in_a_file_is_whole(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    done = ended("", "scan", "-f", f"json={report}", str(ROOT / "examples" / "tiny.pt"))
+    assert done.returncode == 0
+    assert json.loads(report.read_text(encoding="utf-8"))["summary"]["accepted"] == 1

@@ -97,16 +97,11 @@ def inputs(part: Plan | Table, budget: Budget, *, mapped: bool, without: Contain
     for key in alone:
         form = form_of(value_view(part.storages[key]), byteorder)
         wanted[form.name + key] = (part.storages[key], form)
-    return {
-        name: PlacedInput(
-            key=record.key,
-            tag=record.location,
-            nbytes=record.nbytes * form.unpack,
-            load=_Loader(source, record.member, budget, mapped, form, private.get(record.key)),
-            reader=_StorageReader(source, record.member, budget, form, private.get(record.key)),
-        )
-        for name, (record, form) in wanted.items()
-    }
+    found: dict[str, PlacedInput] = {}
+    for name, (record, form) in wanted.items():
+        loader = _Loader(source, record.member, budget, mapped, form, private.get(record.key))
+        found[name] = PlacedInput(key=record.key, tag=record.location, nbytes=record.nbytes * form.unpack, load=loader, reader=loader)
+    return found
 
 
 def _views(part: Plan | Table, without: Container[int]) -> list[TensorRecord]:
@@ -126,9 +121,11 @@ def _views(part: Plan | Table, without: Container[int]) -> list[TensorRecord]:
 
 
 class _Loader:
-    """Gives the bytes of one storage when placement asks, which for the meta device it does not."""
+    """Gives the bytes of one storage when placement asks, which for the meta device it does not: as one array, or to a device that streams in pieces, read or
+    inflated into its pinned memory and formed there.
+    """
 
-    __slots__ = ("budget", "form", "mapped", "member", "private", "source")
+    __slots__ = ("_pieces", "_rest", "budget", "form", "mapped", "member", "private", "source")
 
     def __init__(self, source: ByteSource, member: Member | None, budget: Budget, mapped: bool, form: Form, private: bytes | memoryview | None) -> None:
         self.source = source
@@ -158,29 +155,7 @@ class _Loader:
             raw = extent(member, self.source, mapped=self.mapped)
         return np.frombuffer(raw, np.uint8)
 
-
-def extent(member: Member, source: ByteSource, *, mapped: bool) -> Any:
-    """The bytes of a stored member: a part of the copy-on-write map, or private memory that was not zeroed first, as a bytearray would be."""
-    if mapped:
-        return source.view(member.offset, member.size)
-    raw: Any = np.empty(member.size, np.uint8)
-    source.read_apart(member.offset, memoryview(raw))
-    return raw
-
-
-class _StorageReader:
-    """The same bytes in pieces, for a device that streams: read or inflated into its pinned memory, and formed there."""
-
-    __slots__ = ("_parts", "_rest", "budget", "form", "member", "private", "source")
-
-    def __init__(self, source: ByteSource, member: Member | None, budget: Budget, form: Form, private: bytes | memoryview | None) -> None:
-        self.source = source
-        self.member = member
-        self.budget = budget
-        self.form = form
-        self.private = private
-        self._parts: Iterator[bytes] = iter(())
-        self._rest = memoryview(b"")
+    # ---- in pieces: `placement.reader.Reader` ----------------------------------------------------------------------------------------------
 
     @property
     def nbytes(self) -> int:
@@ -204,15 +179,15 @@ class _StorageReader:
         """`start` is a multiple of 64, so no number is cut: units have up to 16 bytes, and 4 values are the most that one byte holds."""
         form = self.form
         if form.unpack == 1:
-            self._raw(start, target)
+            self._raw_into(start, target)
             if form is not PLAIN:
                 _form(np.frombuffer(target, np.uint8), form)
             return
         packed: Any = np.empty(len(target) // form.unpack, np.uint8)
-        self._raw(start // form.unpack, memoryview(packed))
+        self._raw_into(start // form.unpack, memoryview(packed))
         np.frombuffer(target, np.uint8)[:] = _unpacked(packed, form.unpack)
 
-    def _raw(self, start: int, target: memoryview) -> None:
+    def _raw_into(self, start: int, target: memoryview) -> None:
         member = self.member
         if self.private is not None:
             target[:] = self.private[start : start + len(target)]
@@ -225,16 +200,26 @@ class _StorageReader:
 
     def _inflate(self, member: Member, start: int, target: memoryview) -> None:
         if start == 0:
-            self._parts, self._rest = read_pieces(self.source, member, self.budget.limits), memoryview(b"")
+            self._pieces: Iterator[bytes] = read_pieces(self.source, member, self.budget.limits)
+            self._rest = memoryview(b"")
         end = start + len(target)
         while target:
             if not self._rest:
-                self._rest = memoryview(next(self._parts))
+                self._rest = memoryview(next(self._pieces))
             count = min(len(self._rest), len(target))
             target[:count] = self._rest[:count]
             self._rest, target = self._rest[count:], target[count:]
-        if end == member.size and next(self._parts, None) is not None:  # runs to its end, which verifies the whole
+        if end == member.size and next(self._pieces, None) is not None:  # runs to its end, which verifies the whole
             raise AssertionError("a deflate stream went on behind its size")  # pragma: no cover - `read_pieces` refuses it
+
+
+def extent(member: Member, source: ByteSource, *, mapped: bool) -> Any:
+    """The bytes of a stored member: a part of the copy-on-write map, or private memory that was not zeroed first, as a bytearray would be."""
+    if mapped:
+        return source.view(member.offset, member.size)
+    raw: Any = np.empty(member.size, np.uint8)
+    source.read_apart(member.offset, memoryview(raw))
+    return raw
 
 
 def _formed(flat: Bytes, form: Form) -> Bytes:

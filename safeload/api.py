@@ -108,8 +108,10 @@ def load_shown(
         # 2 to 5, without the garbage collector walking what has just been made
         reading = _accepted(judge(source, resolved, budget_limits, options), source)
         value = _built(reading, map_location, mapped=mmap is not False, constructors=dict(constructors or {}), transfer=transfer, shown=shown)
-    if is_file and reading.ends and "+" not in reading.report.format:
-        f.seek(start + reading.ends[0])  # type: ignore[union-attr]  # behind this save, as torch leaves it
+        end = reading.ends[0] if is_file and reading.ends and "+" not in reading.report.format else None
+        del reading  # with all that was read, before the collector would walk it
+    if end is not None:
+        f.seek(start + end)  # type: ignore[union-attr]  # behind this save, as torch leaves it
     return value
 
 
@@ -132,7 +134,8 @@ def scan(
     what was; a digest is there only if that was all of it, and `verify` cannot be asked for. Whatever the network does is an inconclusive report.
     Raises `OSError` for a path that cannot be opened and `PolicyFileError`; every file that opens gets a report.
     """
-    return read(f, policy=policy, encoding=encoding, limits=limits, verify=verify, digest=digest, loader=loader, online=online).report
+    with Paused():  # until the graph is gone again: the first collection behind it would walk all of that
+        return read(f, policy=policy, encoding=encoding, limits=limits, verify=verify, digest=digest, loader=loader, online=online).report
 
 
 def read(

@@ -162,7 +162,7 @@ def _unequal(row: Row, bench: Bench) -> dict[int, str]:
         elif contestant.same:
             sample = bench.child(contestant, "digest")
             if sample.code or sample.said is None:
-                cannot[index] = sample.last
+                cannot[index] = sample.last.replace(str(bench.folder), "")
                 continue
             first = first or sample.said["digest"]
             if sample.said["digest"] != first:

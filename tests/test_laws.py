@@ -76,6 +76,7 @@ ALLOWED_LOOKUPS: dict[tuple[str, str], str] = {
 ALLOWED_IMPORTS: dict[tuple[str, str], str] = {
     ("cli/decompile.py", "subprocess"): "starts fickling for a second opinion: fixed words, no environment, and nothing that it says is loaded",
     ("torch.py", "torch"): "hands torch memory that safeload has filled; nothing of torch that reads a file is named there (tests/test_torch_module.py)",
+    ("cli/doctor.py", "importlib"): "versions of distributions that it names; `metadata` imports none of them",
     ("sweep/processes.py", "multiprocessing"): "processes of our own, which are sent records of ours and run a function of ours",
 }
 """(file, module) of each import of a banned module, and why it is harmless."""

@@ -19,6 +19,8 @@ VERBS: dict[str, str] = {
     "diff": "Compare two checkpoints: names, capabilities, tensors, values.",
     "lock": "Record files and their verdicts; scan --locked compares with that.",
     "policy": "Write, test, review and compare policies.",
+    "rules": "List what can be found in a file, and what each rule means.",
+    "doctor": "Say what a scan here would run on: versions, extras, policy.",
 }
 
 
@@ -63,6 +65,14 @@ class Verbs(click.Group):
             from safeload.cli.lock import lock
 
             return lock
+        if cmd_name == "rules":
+            from safeload.cli.rules import rules
+
+            return rules
+        if cmd_name == "doctor":
+            from safeload.cli.doctor import doctor
+
+            return doctor
         return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -141,10 +141,10 @@ def _special(replay: Replay, record: Any) -> Any:
 
 
 def _part(replay: Replay, part: Any) -> Any:
-    """A part of a tensor: an array for a list of numbers, the plain array of a node, whatever attributes its tensor has; numbers stay what they are."""
+    """A part of a tensor: an array for a list of numbers, that of a node; numbers stay what they are."""
     if type(part) is list:
         return np.asarray(part)
-    return replay.tensor(replay.plan.records[part.index]) if type(part) in NODE_TYPES else part
+    return replay.part_of(part) if type(part) in NODE_TYPES else part
 
 
 def _parameter(replay: Replay, call: Call) -> Any:

@@ -63,7 +63,7 @@ def rebuild(
 class Replay:
     """The one mutable thing of this stage: the values of the log so far."""
 
-    __slots__ = ("_effects", "_made", "_storages", "byteorder", "graph", "guard", "limits", "mapped", "placed", "plan", "shown", "tuples", "values")
+    __slots__ = ("_direct", "_effects", "_made", "_storages", "byteorder", "graph", "guard", "limits", "mapped", "placed", "plan", "shown", "tuples", "values")
 
     def __init__(self, plan: Plan, placed: dict[str, Placed], limits: Limits, *, mapped: bool = True, shown: views.Shown = views.ARRAYS) -> None:
         self.plan = plan
@@ -79,19 +79,21 @@ class Replay:
         self._storages: dict[tuple[str, Any], Storage] = {}
         self._made: dict[int, Any] = {}  # id() of an external record -> its value
         self._effects: dict[int, list[Effect]] | None = None
+        self._direct: Mapping[int, Any] = MappingProxyType({})  # arrays that were made without placing their storages
 
     def run(self, direct: Mapping[int, Any] = MappingProxyType({})) -> None:
         """Step 1."""
+        self._direct = direct
         log, at = self.graph.log, 0
         for run in self.plan.vetted.runs:
             self._entries(log[at : run.start])
-            self._run(run, direct)
+            self._run(run)
             at = run.stop
         self._entries(log[at:])
 
-    def _run(self, run: TensorRun, direct: Mapping[int, Any]) -> None:
-        """Like tensor records: their hooks, empty each, and their arrays, which `direct` holds or their own records say."""
-        values, log, step = self.values, self.graph.log, RUN_ENTRIES
+    def _run(self, run: TensorRun) -> None:
+        """Like tensor records: their hooks, empty each, and their arrays, which `_direct` holds or their own records say."""
+        direct, values, log, step = self._direct, self.values, self.graph.log, RUN_ENTRIES
         values[run.start + 1 : run.stop : step] = [OrderedDict() for _ in run.keys]
         for index in range(run.start + 2, run.stop, step):
             array = direct.get(index)
@@ -153,6 +155,11 @@ class Replay:
     def tensor(self, record: TensorRecord) -> Any:
         """The array of a dense record."""
         return views.tensor(record, self.placed, self.byteorder, self.shown)
+
+    def part_of(self, node: Any) -> Any:
+        """The plain array of a tensor that is part of something else, whatever attributes it has."""
+        made = self._direct.get(node.index)
+        return made if made is not None else self.tensor(self.plan.records[node.index])
 
     def array(self, record: Any, call: Call) -> Any:
         """A numpy dtype, array or scalar of the pickle itself."""
@@ -247,7 +254,7 @@ class Replay:
             for key, value in state.items():
                 target.setdefault(key, self.value_of(value) if type(value) in NODE_TYPES else value)
         elif constructor == "generator":
-            target.seed, target.offset, target.state = state[0], state[1], self.tensor(self.plan.records[state[2].index])
+            target.seed, target.offset, target.state = state[0], state[1], self.part_of(state[2])
         # every other state was taken up by the proof (arrays, dtypes, tensors) or by the builder (UUID), or is empty by contract
 
     def _external(self, record: Any, node: PersistentId) -> Any:

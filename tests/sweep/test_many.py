@@ -244,7 +244,14 @@ def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "safeload", "scan", "--files-from", "-", "--jobs", "2"]
     with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job has it ignored, and so had this one
     ) as run:
         assert run.stdin is not None and run.stdout is not None and run.stderr is not None
         run.stdin.write(b"".join(b"%d.pt\n" % number for number in range(50)) * 100)

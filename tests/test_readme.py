@@ -90,10 +90,10 @@ def test_set_up_and_test_commands() -> None:
     assert "\n" not in run
     assert "\n" not in test
     assert run.split(" && ")[:1] == test.split(" && ")[:1] == ["python3.11 -m venv .venv"]
-    assert test.endswith("-e '.[test]' && .venv/bin/python -m pytest")
+    assert test.endswith("-e '.[test]' && .venv/bin/python -m pytest -n 2")
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "-e '.[test]'" in script
-    assert '"$venv/bin/python" -m pytest' in script
+    assert '"$venv/bin/python" -m pytest -n 2' in script
     for command in run.split(" && ")[2:]:
         words = shlex.split(command)
         assert words[0] == ".venv/bin/safeload"

@@ -42,7 +42,9 @@ def extent(size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> int:
     return last + 1
 
 
-def check(size: tuple[int, ...], stride: tuple[int, ...], offset: int, available: int, *, limits: Limits, where: str | None, at: int) -> None:
+def check(
+    size: tuple[int, ...], stride: tuple[int, ...], offset: int, available: int, *, limits: Limits, where: str | None = None, at: int | None = None
+) -> None:
     """Prove that the view lies inside `available` elements. Raises `StorageError` SL405 for numbers that are none, SL401 for a view that leaves."""
     if len(size) != len(stride):
         raise StorageError(f"a tensor has {len(size)} sizes and {len(stride)} strides", rule="SL405", member=where, offset=at)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from safeload.errors import StorageError
 from safeload.machine.nodes import Build, Global
 from safeload.storage import arrays
 from safeload.storage.arrays import ArrayDType, ArrayRecord, BadArray
@@ -17,12 +18,12 @@ NUMPY_KINDS = {"float": "f", "int": "iu", "uint": "iu", "bool": "b", "complex": 
 
 def from_numpy(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
     """An ndarray stands for a tensor; bfloat16 travels as float32 (torch `_reduce_ex_internal`)."""
-    family = p.dtype(args[1], at).family
+    family = p.dtype(args[1]).family
     record = p.records.get(args[0].index)
     if not isinstance(record, ArrayRecord):
-        raise p.error("the array of a device tensor is not valid", "SL407", at)
+        raise StorageError("the array of a device tensor is not valid", rule="SL407")
     if record.dtype.fields is not None or record.dtype.code[0] not in NUMPY_KINDS.get(family, ""):
-        raise p.error(f"an array of {record.dtype.code} stands for a tensor of another kind ({family})", "SL406", at)
+        raise StorageError(f"an array of {record.dtype.code} stands for a tensor of another kind ({family})", rule="SL406")
     p.sealed.add(args[0].index)
     return None
 
@@ -85,7 +86,7 @@ def numpy_frombuffer(p: Prover, index: int, args: tuple[Any, ...], at: int) -> A
     """`numpy.core.numeric._frombuffer(bytes, dtype, shape, order)`, protocol 5."""
     if args[3] not in ("C", "F"):
         raise BadArray("the order of an array is C or F")
-    return p.array(p.array_dtype(args[1]), p.ints(args[2], at), args[3] == "F", p.payload(args[0]), at)
+    return p.array(p.array_dtype(args[1]), p.ints(args[2]), args[3] == "F", p.payload(args[0]), at)
 
 
 def joblib_array_state(p: Prover, build: Build) -> ArrayRecord:

@@ -61,14 +61,9 @@ class Prover:
         self.tensor_bytes = 0
 
     def found(self, error: StorageError, at: int) -> None:
-        """Keep one error as a finding, at this record of the log where it knows no place of its own."""
+        """Keep one error as a finding, at this record of the log: what proves knows no place."""
         if len(self.findings) < max(self.budget.limits.findings, 1):  # one is always kept: without any, there would be a plan
-            offset = at if error.offset is None else error.offset
-            self.findings.append(Finding(rule=error.rule, message=error.message, member=error.member or self.member, offset=offset))
-
-    def error(self, message: str, rule: str, at: int) -> StorageError:
-        """An error at a place in this stream."""
-        return StorageError(message, rule=rule, member=self.member, offset=at)
+            self.findings.append(Finding(rule=error.rule, message=error.message, member=self.member, offset=at))
 
     # ---- storages -----------------------------------------------------------------------------------------------------------------------
 
@@ -78,11 +73,11 @@ class Prover:
         if sid.view is not None:
             key, start, length = sid.view
             if start + length > sid.numel:
-                raise self.error(f"a storage view of {length:,} elements at {start:,} leaves its storage of {sid.numel:,}", "SL401", sid.offset)
+                raise StorageError(f"a storage view of {length:,} elements at {start:,} leaves its storage of {sid.numel:,}", rule="SL401")
             if self.views.setdefault((sid.key, key), sid.view) != sid.view:
-                raise self.error(f"two views of storage {sid.key[:40]!a} have one key and are not the same", "SL404", sid.offset)
+                raise StorageError(f"two views of storage {sid.key[:40]!a} have one key and are not the same", rule="SL404")
             if record.dtype.name != STORAGE_TYPES[sid.storage_type]:
-                raise self.error(f"a view of {STORAGE_TYPES[sid.storage_type]} stands on a storage of {record.dtype.name}", "SL404", sid.offset)
+                raise StorageError(f"a view of {STORAGE_TYPES[sid.storage_type]} stands on a storage of {record.dtype.name}", rule="SL404")
         return record
 
     def _storage(self, sid: StorageId) -> StorageRecord:
@@ -96,20 +91,17 @@ class Prover:
         known = self.storages.get(sid.key)
         if known is not None:
             if known.nbytes != nbytes or known.location != sid.location:
-                raise self.error(
+                raise StorageError(
                     f"storage {sid.key[:40]!a} is named with {nbytes:,} bytes on {sid.location[:40]!a} here, "
                     f"and with {known.nbytes:,} on {known.location[:40]!a} before",
-                    "SL404",
-                    sid.offset,
+                    rule="SL404",
                 )
             return known
         member = self.container.storages.get(sid.key)
         if member is None and nbytes:
-            raise self.error(f"the file holds no storage {sid.key[:40]!a}", "SL403", sid.offset)
+            raise StorageError(f"the file holds no storage {sid.key[:40]!a}", rule="SL403")
         if member is not None and member.size != nbytes:
-            raise self.error(
-                f"storage {sid.key[:40]!a} holds {member.size:,} bytes, and {sid.numel:,} elements of {dtype.name} are {nbytes:,}", "SL402", sid.offset
-            )
+            raise StorageError(f"storage {sid.key[:40]!a} holds {member.size:,} bytes, and {sid.numel:,} elements of {dtype.name} are {nbytes:,}", rule="SL402")
         record = StorageRecord(key=sid.key, dtype=dtype, nbytes=nbytes, location=sid.location, member=member)
         self.storages[sid.key] = record
         return record
@@ -121,19 +113,19 @@ class Prover:
         sid = self.vetted.storages[args[0].index]
         storage = self.storages.get(sid.key)
         if storage is None:
-            raise self.error(f"a tensor stands on storage {sid.key[:40]!a}, which is not valid", "SL403", at)
+            raise StorageError(f"a tensor stands on storage {sid.key[:40]!a}, which is not valid", rule="SL403")
         if dtype is None:
             dtype = DTYPES[STORAGE_TYPES[sid.storage_type]]
-        shape, strides, offset = self.ints(args[2], at), self.ints(args[3], at), args[1]
+        shape, strides, offset = self.ints(args[2]), self.ints(args[3]), args[1]
         available = storage.nbytes * dtype.per_byte // dtype.itemsize
         base = 0
         if sid.view is not None:  # torch <= 0.3: the storage itself is a view of another, in elements of its type
             start, length = sid.view[1], sid.view[2]
             unit = DTYPES[STORAGE_TYPES[sid.storage_type]].itemsize
             if start * unit % dtype.itemsize:
-                raise self.error("a storage view does not begin at an element of the tensor on it", "SL405", at)
+                raise StorageError("a storage view does not begin at an element of the tensor on it", rule="SL405")
             base, available = start * unit // dtype.itemsize, length * unit * dtype.per_byte // dtype.itemsize
-        geometry.check(shape, strides, offset, available, limits=self.budget.limits, where=self.member, at=at)
+        geometry.check(shape, strides, offset, available, limits=self.budget.limits)
         record = TensorRecord(dtype=dtype, shape=shape, strides=strides, offset=base + offset, storage=sid.key, requires_grad=len(args) > 4 and args[4] is True)
         nbytes = record.nbytes
         self.budget.spend_tensor(nbytes, self.member, at)
@@ -141,27 +133,27 @@ class Prover:
         self.tensor_bytes += nbytes
         return record
 
-    def ints(self, value: Any, at: int) -> tuple[int, ...]:
+    def ints(self, value: Any) -> tuple[int, ...]:
         """A size or stride: tuple, list or torch.Size."""
         if type(value) in NODE_TYPES:
             value = self.vetted.literals.get(value.index)
         if type(value) not in (tuple, list) or not all(type(item) is int for item in value):
-            raise self.error("a size or stride is no tuple of ints", "SL405", at)
+            raise StorageError("a size or stride is no tuple of ints", rule="SL405")
         return tuple(value)
 
-    def dtype(self, node: Global, at: int) -> DType:
+    def dtype(self, node: Global) -> DType:
         """The dtype that a `torch.float32` names."""
         found = dtype_named(node.full)
         if found is None:
-            raise self.error(f"{node.full[:60]!a} is no dtype that has an item size", "SL406", at)
+            raise StorageError(f"{node.full[:60]!a} is no dtype that has an item size", rule="SL406")
         return found
 
-    def tensor(self, node: Any, at: int) -> TensorRecord:
+    def tensor(self, node: Any) -> TensorRecord:
         """The dense record of an argument that must be a dense tensor; from here on it takes no further state."""
         self.sealed.add(node.index)
         record = self.records.get(node.index)
         if not isinstance(record, TensorRecord):
-            raise self.error("a part of a tensor is not a dense tensor", "SL405", at)
+            raise StorageError("a part of a tensor is not a dense tensor", rule="SL405")
         return record
 
     def numbers(self, tensor: TensorRecord) -> Sequence[int]:
@@ -207,6 +199,6 @@ class Prover:
     ) -> ArrayRecord:
         """One array whose bytes lie in the pickle."""
         if dtype.has_objects:
-            raise self.error("a numpy array of Python objects; safeload loads numbers and text only (numpy calls this allow_pickle)", "SL409", at)
+            raise StorageError("a numpy array of Python objects; safeload loads numbers and text only (numpy calls this allow_pickle)", rule="SL409")
         self.copies.spend(len(data), self.member, at)
         return arrays.record(dtype, shape, fortran, data, max_dims=self.budget.limits.tensor_dims, scalar=scalar, native=native)

@@ -67,63 +67,60 @@ def check(
 ) -> None:
     """Prove one sparse tensor. Raises `StorageError` SL408 (indices), SL405 (shapes), SL406 (dtypes)."""
 
-    def fail(message: str, rule: str = "SL408") -> StorageError:
-        return StorageError(message, rule=rule, member=member, offset=at)
-
     if len(record.shape) > budget.limits.tensor_dims or (record.shape and not 0 <= min(record.shape) <= max(record.shape) < INT64):
-        raise fail("the size of a sparse tensor is not valid", "SL405")
+        raise StorageError("the size of a sparse tensor is not valid", rule="SL405")
     if elements(tuple(length or 1 for length in record.shape)) >= MAX_ELEMENTS:
         raise exceeded("tensor_bytes", budget.limits.tensor_bytes, "a sparse tensor spans more", member, at)
     budget.spend_tensor(elements(record.shape) * parts[-1].dtype.itemsize, member, at)
     if record.layout == "sparse_coo":
-        _check_coo(record, parts, numbers, fail)
+        _check_coo(record, parts, numbers)
     elif record.layout in ("sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc"):
-        _check_compressed(record, parts, numbers, fail)
+        _check_compressed(record, parts, numbers)
     else:
-        raise fail(f"{record.layout} is no sparse layout", "SL406")
+        raise StorageError(f"{record.layout} is no sparse layout", rule="SL406")
 
 
-def _check_coo(record: SparseRecord, parts: list[TensorRecord], numbers: Any, fail: Any) -> None:
+def _check_coo(record: SparseRecord, parts: list[TensorRecord], numbers: Any) -> None:
     indices, data = parts
     if indices.dtype.name != "int64" or len(indices.shape) != 2:
-        raise fail("the indices of a COO tensor are a 2-D tensor of int64", "SL406")
+        raise StorageError("the indices of a COO tensor are a 2-D tensor of int64", rule="SL406")
     sparse_dims, count = indices.shape
     if not data.shape or data.shape[0] != count or sparse_dims > len(record.shape) or tuple(data.shape[1:]) != record.shape[sparse_dims:]:
-        raise fail(f"indices {indices.shape} and values {data.shape} do not make a tensor of size {record.shape}", "SL405")
+        raise StorageError(f"indices {indices.shape} and values {data.shape} do not make a tensor of size {record.shape}", rule="SL405")
     found = numbers(indices)
     for dim in range(sparse_dims):
         row = found[dim * count : (dim + 1) * count]
         if row and not (0 <= min(row) and max(row) < record.shape[dim]):
-            raise fail(f"an index of a COO tensor lies outside its size: {min(row)} to {max(row)} in a dimension of {record.shape[dim]}")
+            raise StorageError(f"an index of a COO tensor lies outside its size: {min(row)} to {max(row)} in a dimension of {record.shape[dim]}", rule="SL408")
 
 
-def _check_compressed(record: SparseRecord, parts: list[TensorRecord], numbers: Any, fail: Any) -> None:
+def _check_compressed(record: SparseRecord, parts: list[TensorRecord], numbers: Any) -> None:
     compressed, plain, data = parts
     if compressed.dtype.name not in ("int64", "int32") or plain.dtype.name != compressed.dtype.name:
-        raise fail("the indices of a compressed sparse tensor are int32 or int64, both alike", "SL406")
+        raise StorageError("the indices of a compressed sparse tensor are int32 or int64, both alike", rule="SL406")
     batch = len(compressed.shape) - 1
     blocked = record.layout in ("sparse_bsr", "sparse_bsc")
     if batch < 0 or len(plain.shape) != batch + 1 or len(record.shape) < batch + 2 or len(data.shape) < batch + (3 if blocked else 1):
-        raise fail("the parts of a compressed sparse tensor do not have its dimensions", "SL405")
+        raise StorageError("the parts of a compressed sparse tensor do not have its dimensions", rule="SL405")
     block = tuple(data.shape[batch + 1 : batch + 3]) if blocked else (1, 1)
     rows, columns = record.shape[batch : batch + 2]
     dense = tuple(data.shape[batch + (3 if blocked else 1) :])
     if 0 in block or rows % block[0] or columns % block[1] or dense != record.shape[batch + 2 :]:
-        raise fail("the blocks of a compressed sparse tensor do not fill its size", "SL405")
+        raise StorageError("the blocks of a compressed sparse tensor do not fill its size", rule="SL405")
     lines, width = (rows // block[0], columns // block[1]) if record.layout in ("sparse_csr", "sparse_bsr") else (columns // block[1], rows // block[0])
     count = plain.shape[batch]
     batches = elements(record.shape[:batch])
     if compressed.shape[batch] != lines + 1 or any(part.shape[:batch] != record.shape[:batch] for part in parts) or data.shape[batch] != count:
-        raise fail("the parts of a compressed sparse tensor do not agree in length", "SL405")
+        raise StorageError("the parts of a compressed sparse tensor do not agree in length", rule="SL405")
     pointers, positions = numbers(compressed), numbers(plain)
     for number in range(batches):
         ends = pointers[number * (lines + 1) : (number + 1) * (lines + 1)]
         line = positions[number * count : (number + 1) * count]
         if ends[0] != 0 or ends[-1] != count or any(after < before or after - before > width for before, after in zip(ends, ends[1:], strict=False)):
-            raise fail("the compressed indices of a sparse tensor do not run from 0 to the number of its values in order")
+            raise StorageError("the compressed indices of a sparse tensor do not run from 0 to the number of its values in order", rule="SL408")
         if line and not (0 <= min(line) and max(line) < width):
-            raise fail(f"a plain index of a sparse tensor lies outside its {width} columns")
+            raise StorageError(f"a plain index of a sparse tensor lies outside its {width} columns", rule="SL408")
         for before, after in zip(ends, ends[1:], strict=False):
             part = line[before:after]
             if any(right <= left for left, right in zip(part, part[1:], strict=False)):
-                raise fail("the plain indices of a sparse tensor are not distinct and in order")
+                raise StorageError("the plain indices of a sparse tensor are not distinct and in order", rule="SL408")

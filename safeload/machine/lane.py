@@ -26,8 +26,9 @@ from typing import Any
 
 from safeload.machine.nodes import Call, Effect, Geometry, Global, Node, PersistentId, TensorRun
 
-FIRST_LONG_PUT = 240  # a record's PUTs are LONG_BINPUTs behind index 255; below this none is near
+LAST_SHORT_PUT = 255  # a record's PUTs are BINPUTs up to this index, and LONG_BINPUTs behind it; the one across it is left to the loop
 MAX_CACHED = 1 << 16  # decoded arguments kept, of one stream
+_Match = Callable[[bytes, int], "re.Match[bytes] | None"]
 MAX_BATCH = 1_024  # records taken in one step of the loop, which looks at the budget in between
 
 _GET = rb"(h.|j....)"
@@ -35,15 +36,15 @@ _NUMBER = rb"(?:K.|M..|J...[\x00-\x7f])"  # BININT is signed: taken where it is 
 _SIZE = rb"(\)|%(n)b(?:\x85|%(n)b(?:\x86|%(n)b\x87))|\(%(n)b{4,8}t)" % {b"n": _NUMBER}  # EMPTY_TUPLE, TUPLE1, TUPLE2, TUPLE3, TUPLE
 
 
-def _record(low: bytes, high: bytes, same: bytes) -> Callable[[bytes, int], re.Match[bytes] | None]:
+def _record(op: bytes, low: bytes, high: bytes, same: bytes) -> _Match:
     """What matches one record. The argument of a PUT is two groups, `low` and `high`; behind that of the storage id the second is `same`, and no group."""
-    put, later = b"r(" + low + b")(" + high + b")", b"r(" + low + b")" + same
+    put, later = op + b"(" + low + b")(" + high + b")", op + b"(" + low + b")" + same
     return re.compile(
         rb"(?:(?:X(.)\0\0\0([ -~]{1,255}?)" + put + rb"|" + _GET + rb")(?=[hj]))?"  # behind another record: a name, new or known
         rb"((?:(?:h.|j....)\()?\((?:h.|j....)(?:h.|j....))"  # and the function again with the first MARK; the second MARK, 'storage', the storage type
         rb"(?:X(.)\0\0\0([!-~]{1,48}?)" + put + rb"|" + _GET + rb")"  # the key of a new storage, or that of an earlier one
         + _GET + rb"(" + _NUMBER + rb")(N?)"  # N: no view of the storage, in torch's sequential format
-        + rb"tr(" + low + rb")(?P<high>" + high + rb")Q"
+        + b"t" + op + rb"(" + low + rb")(?P<high>" + high + rb")Q"
         + rb"(" + _NUMBER + rb")" + _SIZE + rb"(?:" + later + rb")?" + _SIZE + rb"(?:" + later + rb")?"
         + rb"([\x88\x89])" + _GET + rb"\)R" + later + rb"t" + later + rb"R" + later,
         re.DOTALL,
@@ -51,13 +52,23 @@ def _record(low: bytes, high: bytes, same: bytes) -> Callable[[bytes, int], re.M
 
 
 @cache
-def _patterns() -> tuple[Callable[[bytes, int], re.Match[bytes] | None], Callable[[bytes, int], re.Match[bytes] | None]]:
-    """Records whose PUTs share their upper three bytes, as 31 of 32 do, and others. Compiled where they are met first: most streams hold no tensor."""
-    return _record(rb".", rb"...", rb"(?P=high)"), _record(rb"....", rb"", rb"")
+def _short() -> tuple[_Match, _Match, int]:
+    """Records at the beginning of a stream, and the length of their PUTs. Compiled where they are met first: most streams hold no tensor."""
+    return _record(b"q", rb".", rb"", rb""), _none, 2
+
+
+@cache
+def _long() -> tuple[_Match, _Match, int]:
+    """Records behind it: those whose PUTs share their upper three bytes, as 31 of 32 do, and others."""
+    return _record(b"r", rb".", rb"...", rb"(?P=high)"), _record(b"r", rb"....", rb"", rb""), 5
+
+
+def _none(_data: bytes, _at: int) -> None:
+    """There are no others."""
 
 
 _FIXED_OPCODES = 14  # behind the second MARK, without PUTs, and the numbers of size and stride
-_FIXED_BYTES = 21  # from the BINPERSID to the end, without offset, size, stride, their PUTs and the name of the hooks
+_FIXED_BYTES = 6  # from the BINPERSID to the end, without PUTs, offset, size, stride and the name of the hooks
 
 _EACH_GET = re.compile(rb"h.|j....", re.DOTALL).findall
 _EACH_NUMBER = re.compile(_NUMBER, re.DOTALL).findall
@@ -139,9 +150,10 @@ class Lane:
 
         `stack` is the one below the first MARK, with the function on top.
         """
-        if not stack or type(stack[-1]) is not Global or (top := self.memo.top()) < FIRST_LONG_PUT:
+        if not stack or type(stack[-1]) is not Global:
             return 0
-        within, across = _patterns()
+        top = self.memo.top()
+        within, across, width = _long() if top >= LAST_SHORT_PUT else _short()  # `width`: bytes of a PUT
         match = within(data, at) or across(data, at)
         if match is None:
             return 0
@@ -192,10 +204,10 @@ class Lane:
             geometry = geometries.get((numel, offset, size, stride)) or self._measure((numel, offset, size, stride))
             was, end = end, match.end()
             pid = (tag, cls, storage_key, place, geometry.numel) if not view else (tag, cls, storage_key, place, geometry.numel, None)
-            storage = PersistentId(index, base + end - geometry.behind - len(hooks) - (0 if size_low is None else 10), pid)
-            hook = Call(index + 1, base + end - 18, "reduce", made_by, ())
+            storage = PersistentId(index, base + end - geometry.behind - len(hooks) - (3 if size_low is None else 5) * width, pid)
+            hook = Call(index + 1, base + end - 3 - 3 * width, "reduce", made_by, ())
             args = (storage, geometry.offset, geometry.size, geometry.stride, requires_grad, hook)
-            call = Call(index + 2, base + end - 6, "reduce", func, args)
+            call = Call(index + 2, base + end - 1 - width, "reduce", func, args)
             log += (storage, hook, call)
             put: tuple[Any, ...] = (pid, hook, args, call) if size_low is None else (pid, geometry.size, geometry.stride, hook, args, call)
             if known_key is None:

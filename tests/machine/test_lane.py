@@ -244,6 +244,12 @@ def test_all_but_the_first_tensor_take_the_lane() -> None:
     assert taken(graph) == 999 and len(graph.runs) == 1  # the first names the functions, and no PUT is in the way of another
 
 
+@pytest.mark.parametrize("first", range(12))
+def test_records_of_the_first_256_slots_take_the_lane_but_for_the_one_across(first: int) -> None:
+    graph = held(many(60, first=first))
+    assert taken(graph) >= 58  # not the first, and not the one with PUTs of both lengths, where there is one
+
+
 def test_a_list_of_tensors_has_no_names() -> None:
     writer = Writer(300)
     graph = held(b"\x80\x02]" + writer.put() + b"(" + b"".join(one(writer, index, named=False) for index in range(50)) + b"e.")

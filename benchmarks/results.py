@@ -98,6 +98,8 @@ def verdict(row: Row, goal: Goal, found: list[Figures], file_bytes: int) -> Verd
     theirs = next((each for each in found if each.label == goal.against), None)
     if goal.quantity == "own_memory":
         return _verdict(row, goal, "memory beyond the page cache, KiB", (ours.memory or 0) / KIB, (goal.at_most or 0) / KIB)
+    if goal.quantity == "peak":
+        return _verdict(row, goal, "peak memory of the process, KiB", (ours.memory or 0) / KIB, (goal.at_most or 0) / KIB)
     if goal.quantity == "read_share":
         return _verdict(row, goal, "share of the file that was read", (ours.read_bytes or 0) / file_bytes, goal.at_most or 0)
     if theirs is None or theirs.cannot is not None:

@@ -36,7 +36,7 @@ class Contestant(msgspec.Struct, frozen=True, kw_only=True):
 class Goal(msgspec.Struct, frozen=True, kw_only=True):
     """What was aimed at. `at_least`: theirs ÷ ours by `against`. `at_most`: ours ÷ theirs, or ours alone in the unit of `quantity`."""
 
-    quantity: Literal["cpu", "wall", "memory", "own_memory", "read_share"]
+    quantity: Literal["cpu", "wall", "memory", "own_memory", "peak", "read_share"]
     against: str = ""
     at_least: float | None = None
     at_most: float | None = None
@@ -69,6 +69,7 @@ def _torch(label: str, file: str, arguments: str, *, most: int = 99, warm: str =
 TORCH_MMAP = "torch.load weights_only mmap"
 TORCH = "torch.load weights_only"
 ST_TORCH = "safetensors.torch.load_file"
+SAFE_OPEN_NUMPY = "safetensors.safe_open numpy"
 
 
 def _state(name: str) -> tuple[Contestant, ...]:
@@ -95,11 +96,11 @@ def _state(name: str) -> tuple[Contestant, ...]:
             warm=tiny,
         ),
         Contestant(
-            label="safetensors.safe_open numpy",
+            label=SAFE_OPEN_NUMPY,
             file=st,
             imports="import ml_dtypes; from safetensors import safe_open",
             load=opened.replace("FRAMEWORK", "'np'"),
-            most=1,
+            most=99 if name == "b20k" else 1,
             warm=tiny,
         ),
         _ours("safeload.load of the .safetensors", st, warm=tiny),
@@ -267,10 +268,15 @@ def _rows() -> list[Row]:
             mode="load",
             needs=("tiny", "b20k"),
             contestants=(
-                *(each for each in _state("b20k") if "numpy" not in each.label),
+                *(each for each in _state("b20k") if each.label != "safetensors.numpy.load_file"),
                 Contestant(label="C unpickler with stubs", file="b20k.pt", imports="from benchmarks.limit import stubbed", load="stubbed(path)", same=False),
             ),
-            goals=(Goal(quantity="cpu", against=TORCH_MMAP, at_least=12),),
+            goals=(
+                Goal(quantity="cpu", against=TORCH_MMAP, at_least=12),
+                Goal(quantity="cpu", against=TORCH, at_least=12),
+                Goal(quantity="cpu", against=ST_TORCH, at_least=2),
+                Goal(quantity="cpu", against=SAFE_OPEN_NUMPY, at_least=1),
+            ),
             memory=True,
         ),
         Row(
@@ -285,10 +291,19 @@ def _rows() -> list[Row]:
                 _torch("torch.load weights_only=False", "adam5k.pt", "weights_only=False"),
                 Contestant(label="C unpickler with stubs", file="adam5k.pt", imports="from benchmarks.limit import stubbed", load="stubbed(path)", same=False),
             ),
-            goals=(Goal(quantity="cpu", against=TORCH_MMAP, at_least=12),),
+            goals=(Goal(quantity="cpu", against=TORCH_MMAP, at_least=12), Goal(quantity="cpu", against=TORCH, at_least=12)),
         ),
     ]
-    rows += [_plain(2), _plain(4), _scan_stream(2), _scan_stream(4)]
+    rows += [
+        _parse("b20k", "20,000 small tensors", 15),
+        _parse("adam5k", "5,000 parameters and their Adam state", 15),
+        _stream("b20k.pt", "b20k", "640,000 opcodes, of 20,000 small tensors", {"picklescan": 6, "fickling": 60}),
+        _plain(2),
+        _plain(4),
+        _parse("plain", "200,000 opcodes of plain data, protocol 2", 4),
+        _stream("plain_p2.pkl", "plain_p2", "200,000 opcodes of plain data, protocol 2", {}),
+        _stream("plain_p4.pkl", "plain_p4", "200,000 opcodes of plain data, protocol 4", {}),
+    ]
     rows += [
         Row(
             id="inline",
@@ -316,7 +331,8 @@ def _rows() -> list[Row]:
         _nested("nested_key", "a million nested tuples as the key of a dict"),
         _scan("scan_one", "one small file", FOLDER, f"{FOLDER}/00/model-000.pt", {"picklescan": 1.5, "modelscan": 4}),
         _scan("scan_folder", "500 small files", FOLDER, FOLDER, {"picklescan": 10, "modelscan": 100, "modelaudit": 1_000}),
-        _scan("scan_small", "one file of 20,000 small tensors", "b20k", "b20k.pt", {}),
+        _scan("scan_small", "one file of 20,000 small tensors", "b20k", "b20k.pt", {"picklescan": 12}, peak=40 * MIB),
+        _scan("scan_inline", "one file of 50 MB of bytes in its stream", "inline", "inline.pkl", {"picklescan": 4}, peak=40 * MIB),
     ]
     return rows
 
@@ -340,33 +356,62 @@ def _plain(protocol: int) -> Row:
     )
 
 
-def _scan_stream(protocol: int) -> Row:
-    name = f"plain_p{protocol}"
-    picklescan = "[scan_pickle_bytes(file, path) for file in [open(path, 'rb')]] and None"
-    fickling = "[check_safety(Pickled.load(file)) for file in [open(path, 'rb')]] and None"
+def _parse(workload: str, what: str, bound: float) -> Row:
+    """The parse stage alone: against torch's unpickler, which is given storages."""
+    file = f"{workload}.pt"
     return Row(
-        id=f"scan_{name}",
-        title=f"Scan 200,000 opcodes of plain data, protocol {protocol}, inside a process",
+        id=f"parse_{workload}",
+        title=f"Parse the stream alone: {what}",
         mode="load",
-        needs=("tiny", name),
+        needs=("tiny", workload),
         contestants=(
-            _ours("safeload.scan", f"{name}.pkl", "safeload.scan(path) and None", same=False, warm="tiny.pkl"),
+            _ours("safeload, the machine", file, "parsed(path)", same=False, imports="from benchmarks.streams import parsed"),
             Contestant(
-                label="picklescan", file=f"{name}.pkl", imports="from picklescan.scanner import scan_pickle_bytes", load=picklescan, same=False, warm="tiny.pkl"
+                label="torch's weights-only unpickler",
+                file=file,
+                imports="import torch; from benchmarks.streams import torch_parsed",
+                load="torch_parsed(path)",
+                same=False,
+            ),
+            _counted("C unpickler with stubs", file, "stubbed"),
+            _counted("pickletools.genops", file, "genops"),
+        ),
+        goals=(Goal(quantity="cpu", against="torch's weights-only unpickler", at_least=bound),),
+    )
+
+
+def _counted(label: str, file: str, function: str) -> Contestant:
+    return Contestant(label=label, file=file, imports=f"from benchmarks.limit import {function}", load=f"{function}(path) and None", same=False)
+
+
+def _stream(file: str, workload: str, what: str, goals: dict[str, float]) -> Row:
+    """One stream and a verdict on it, inside a process."""
+    begun = "from io import BytesIO; from benchmarks.limit import stream_of; "
+    return Row(
+        id=f"stream_{workload}",
+        title=f"Judge the stream alone: {what}",
+        mode="load",
+        needs=("tiny", workload),
+        contestants=(
+            _ours("safeload, machine and policy", file, "judged(path)", same=False, imports="from benchmarks.streams import judged"),
+            Contestant(
+                label="picklescan",
+                file=file,
+                imports=begun + "from picklescan.scanner import scan_pickle_bytes",
+                load="scan_pickle_bytes(BytesIO(stream_of(path)), path) and None",
+                same=False,
             ),
             Contestant(
                 label="fickling",
-                file=f"{name}.pkl",
-                imports="from fickling.fickle import Pickled; from fickling.analysis import check_safety",
-                load=fickling,
+                file=file,
+                imports=begun + "from fickling.fickle import Pickled; from fickling.analysis import check_safety",
+                load="check_safety(Pickled.load(BytesIO(stream_of(path)))) and None",
                 same=False,
-                warm="tiny.pkl",
                 most=1,
             ),
-            Contestant(
-                label="pickletools.genops", file=f"{name}.pkl", imports="from benchmarks.limit import genops", load="genops(path)", same=False, warm="tiny.pkl"
-            ),
+            _counted("pickletools.genops", file, "genops"),
         ),
+        goals=tuple(Goal(quantity="cpu", against=peer, at_least=bound) for peer, bound in goals.items()),
     )
 
 
@@ -384,7 +429,7 @@ def _nested(name: str, what: str) -> Row:
     )
 
 
-def _scan(name: str, what: str, workload: str, file: str, goals: dict[str, float]) -> Row:
+def _scan(name: str, what: str, workload: str, file: str, goals: dict[str, float], *, peak: int | None = None) -> Row:
     return Row(
         id=name,
         title=f"Command line: scan {what}, whole process",
@@ -398,7 +443,10 @@ def _scan(name: str, what: str, workload: str, file: str, goals: dict[str, float
             Contestant(label="modelscan", file=file, command=("{bin}/modelscan", "-p", "{path}"), most=3),
             _modelaudit(file),
         ),
-        goals=tuple(Goal(quantity="cpu", against=peer, at_least=bound) for peer, bound in goals.items()),
+        goals=(
+            *(Goal(quantity="cpu", against=peer, at_least=bound) for peer, bound in goals.items()),
+            *(() if peak is None else (Goal(quantity="peak", at_most=peak),)),
+        ),
     )
 
 

@@ -73,7 +73,7 @@ def check_zipfile(data: bytes) -> None:
 def check_tarfile(data: bytes) -> None:
     """Names and contents; folders and a leading `./` are spelt as safeload spells them."""
     ours = _members(data, frozenset({"tar"}))
-    if ours is None:
+    if not ours:  # of an archive without a member tarfile says that its headers have ended
         return
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
         theirs = {re.sub(r"^\./+", "", info.name): archive.extractfile(info).read() for info in archive.getmembers() if info.isfile()}  # type: ignore[union-attr]

@@ -52,8 +52,11 @@ def read_tar(source: ByteSource, limits: Limits, budget: Budget | None = None) -
     if files >= REQUIRED:
         members = {name: msgspec.structs.replace(member, role=ROLES.get(name, member.role)) for name, member in members.items()}
         return Container(format="torch.tar", source=source, members=members, pickles=("pickle",), accounted=source.size, findings=odd)
-    first = shown(next(iter(members), ""))
-    message = f"this is a tar archive that torch did not write ({len(members):,} members, the first is {first}), and none of them is a checkpoint or a pickle"
+    if not members:
+        message = "this is a tar archive with no member in it"
+    else:
+        holds = f"{len(members):,} members, the first is {shown(next(iter(members)))}"
+        message = f"this is a tar archive that torch did not write ({holds}), and none of them is a checkpoint or a pickle"
     return Container(format="tar", source=source, members=members, accounted=source.size, findings=odd, detail=message)
 
 

@@ -200,6 +200,16 @@ def test_a_global_pax_header_may_only_note_things() -> None:
             refused(out.getvalue(), "SL142")
 
 
+def test_an_archive_of_nothing_says_so() -> None:
+    """A global header and the end: an archive for tar, and one of no member."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "nothing"}):
+        pass
+    container = opened(out.getvalue())
+    assert not container.members
+    assert container.detail == "this is a tar archive with no member in it"
+
+
 def test_limits() -> None:
     refused(tar({str(at): b"" for at in range(5)}), "SL901", limits=DEFAULT_LIMITS.replaced({"members": 4}))
     assert len(opened(tar({str(at): b"" for at in range(5)}), DEFAULT_LIMITS.replaced({"members": 5})).members) == 5

@@ -425,11 +425,11 @@ def _named(root: Any) -> Iterator[tuple[str, LazyTensor]]:
             taken[name] = 1
             yield name, value
             continue
-        children = _children(value)
-        if children is None or id(value) in seen:
+        held = children(value)
+        if held is None or id(value) in seen:
             continue
         seen.add(id(value))
-        stack.extend((f"{path}.{key}" if path else str(key), child) for key, child in reversed(children))
+        stack.extend((f"{path}.{key}" if path else str(key), child) for key, child in reversed(held))
 
 
 def _state(value: OpaqueObject | SubclassTensor) -> list[tuple[Any, Any]]:
@@ -445,7 +445,7 @@ def _key(key: Any) -> str:
     return str(key) if isinstance(key, (str, int)) else repr(key)[:60]
 
 
-def _children(value: Any) -> list[tuple[Any, Any]] | None:
+def children(value: Any) -> list[tuple[Any, Any]] | None:
     """What a value holds, with the key of each; None for a leaf."""
     if isinstance(value, dict):
         return [(_key(key), child) for key, child in value.items()]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import click
 import msgspec
 
+from safeload.cli.bar import bar
 from safeload.cli.common import EXIT_NO_VERDICT, EXIT_REJECTED, check_encoding, complain, encoding_option, exit_of, policy_option, project_policy
 from safeload.cli.policy.common import say, width
 from safeload.difference import Difference, NameChange, Side, Tensor, TensorChange, ValueChange, difference, digest_of
@@ -25,7 +25,6 @@ MAX_VALUES = 100_000  # values of one file that are compared, in the order of th
 MAX_DEPTH = 64  # levels of containers that a path leads through
 MAX_SHOWN = 40  # lines of one list, unless --all
 MAX_PATH = 200  # characters of a path
-PROGRESS_AFTER_S = 1.0
 
 
 @click.command()
@@ -57,10 +56,10 @@ def diff(before: str, after: str, policy: str | None, encoding: str, format_: st
                 return EXIT_NO_VERDICT
         (first, _), (second, _) = opened
         checkpoints = {id(side): checkpoint for side, checkpoint in opened}
-        with _progress(sum(len(side.tensors or ()) for side, _ in opened)) as advance:
+        with bar("comparing tensors", sum(len(side.tensors or ()) for side, _ in opened)) as advance:
 
             def digest(side: Side, name: str) -> str:
-                advance()
+                advance(1)
                 value = checkpoints[id(side)].get_tensor(name)
                 return digest_of(value) if hasattr(value, "flags") else f"no data: {value!r}"
 
@@ -123,34 +122,6 @@ def _values(tree: Any) -> Iterator[tuple[str, str]]:
                 pending.extend(reversed([(f"{path}/{label}" if path else label, depth + 1, child) for label, child in islice(children, MAX_VALUES)]))
 
     return islice(walk(), MAX_VALUES)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on stderr, on a terminal, once the work has taken a second."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    started, bar, done = time.monotonic(), None, 0
-
-    def advance() -> None:
-        nonlocal bar, done
-        done += 1
-        if bar is None and time.monotonic() - started > PROGRESS_AFTER_S:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            bar = Progress(console=Console(stderr=True), transient=True)
-            bar.start()
-            bar.add_task("comparing tensors", total=total, completed=done)
-        elif bar is not None:
-            bar.advance(bar.task_ids[0])
-
-    try:
-        yield advance
-    finally:
-        if bar is not None:
-            bar.stop()
 
 
 # ---- in words ---------------------------------------------------------------------------------------------------------------------------

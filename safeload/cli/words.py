@@ -17,6 +17,7 @@ VERBS: dict[str, str] = {
     "dis": "List the opcodes of a file's pickle, in words.",
     "explain": "Say of each name in a file which policy entry decides, and why.",
     "diff": "Compare two checkpoints: names, capabilities, tensors, values.",
+    "convert": "Write the tensors of a file as .safetensors or .npz.",
     "lock": "Record files and their verdicts; scan --locked compares with that.",
     "policy": "Write, test, review and compare policies.",
     "rules": "List what can be found in a file, and what each rule means.",
@@ -57,6 +58,10 @@ class Verbs(click.Group):
             from safeload.cli.diff import diff
 
             return diff
+        if cmd_name == "convert":
+            from safeload.cli.convert import convert
+
+            return convert
         if cmd_name == "policy":
             from safeload.cli.policy import policy
 

@@ -53,6 +53,10 @@ def test_bytes_behind_the_stream_and_damage_in_it() -> None:
     longer = ByteSource(name="x", size=source.size + 3, buffer=source.read(0, source.size) + b"abc")
     with pytest.raises(ContainerError, match="ends before its compressed bytes do"):
         list(read_pieces(longer, Member(name="m", offset=0, size=100, stored_size=longer.size, method=DEFLATED), Limits()))
+    behind = source.read(0, source.size) + bytes(CHUNK_BYTES)  # the stream ends in the first chunk, and a second follows
+    longest = ByteSource(name="x", size=len(behind), buffer=behind)
+    with pytest.raises(ContainerError, match="ends before its compressed bytes do"):
+        list(read_pieces(longest, Member(name="m", offset=0, size=100, stored_size=longest.size, method=DEFLATED), Limits()))
     broken = ByteSource(name="x", size=10, buffer=b"\xff" * 10)
     with pytest.raises(ContainerError, match="deflate stream is broken"):
         list(read_pieces(broken, Member(name="m", offset=0, size=100, stored_size=10, method=DEFLATED), Limits()))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from safeload.budget import Budget
 from safeload.containers.base import DEFLATED, Member
 from safeload.containers.compressed import codec_of, inflate
-from safeload.containers.inflate import read_member
+from safeload.containers.inflate import CHUNK_BYTES, read_member
 from safeload.errors import CheckpointError
 from safeload.limits import DEFAULT_LIMITS
 from safeload.source import ByteSource
@@ -105,6 +105,19 @@ def test_damage_in_a_later_stream() -> None:
     first, second = b"first " * 1_000, b"second " * 1_000
     whole = gzip.compress(first) + gzip.compress(second)
     assert ours(whole[:-8] + b"\0" * 8) == (first + second, True)
+
+
+def test_chunks_that_inflate_to_many_times_their_size_pass_as_well() -> None:
+    """The chunks in front of the damage go through the second inflater whole, however much more than one step of its output they hold."""
+    data = b"x" * (4 * CHUNK_BYTES) + random.Random(5).randbytes(CHUNK_BYTES + 20_000)
+    packer = zlib.compressobj(wbits=-15)
+    stored = packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH) + b"\xff" * 8  # a block of a type that does not exist
+    assert CHUNK_BYTES < len(stored) < 2 * CHUNK_BYTES
+    member = Member(name="m", offset=0, size=len(data) + 1, stored_size=len(stored), method=DEFLATED, role="pickle")
+    with pytest.raises(CheckpointError) as caught:
+        read_member(ByteSource(name="file", size=len(stored), buffer=stored), member, DEFAULT_LIMITS)
+    held = caught.value.partial
+    assert isinstance(held, ByteSource) and held.read(0, held.size) == data
 
 
 @pytest.mark.parametrize("role", ["pickle", "record", "unknown", "storage"])

@@ -111,6 +111,21 @@ def test_a_payload_is_found_in_every_pickle(name: str) -> None:
     assert (report.verdict, finding.global_name, finding.capability, finding.member) == ("rejected", "posix.mkdir", "fs.write", f"m/{name}")
 
 
+@pytest.mark.parametrize("stray", [b"evil.pkl", b"n/data.pkl", b"mm/data.pkl"])
+def test_a_member_outside_of_the_folder_is_refused(stray: bytes) -> None:
+    """torch reads below the first folder alone. What stands beside it is refused, and a payload in it is named all the same."""
+    parts = [Part(b"m/data.pkl", assemble(MODULE)), Part(b"m/data/0", TWO), Part(b"m/constants.pkl", assemble("PROTO 2\nEMPTY_TUPLE\nSTOP\n"))]
+    parts.append(Part(b"m/version", b"3\n"))
+    report = safeload.scan(build([*parts, Part(stray, assemble(SYSTEM))]), policy="inspect")
+    assert report.verdict == "rejected"
+    assert {(finding.rule, finding.member) for finding in report.errors} >= {("SL120", stray.decode()), ("SL301", stray.decode())}
+    harmless = build([*parts, Part(stray, assemble("NONE\nSTOP\n"))])
+    report = safeload.scan(harmless, policy="inspect")
+    assert (report.verdict, [(finding.rule, finding.member) for finding in report.errors]) == ("inconclusive", [("SL120", stray.decode())])
+    with pytest.raises(CheckpointError, match="outside of the archive's folder"):
+        safeload.load(harmless, policy="inspect")
+
+
 def test_what_is_called_code_is_text() -> None:
     report = safeload.scan(script(**{"code/__torch__.py": assemble("PROTO 2\n" + SYSTEM)}), policy="inspect")
     assert report.verdict == "inconclusive" and report.errors[0].rule == "SL122"

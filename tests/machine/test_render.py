@@ -55,6 +55,14 @@ def test_render(value: object, text: str) -> None:
     assert render(value) == text
 
 
+def test_a_set_that_nothing_sorts_shows_what_is_in_it() -> None:
+    """Mixed items, and nodes, have no order among them; a set of many is not sorted, since only some are shown."""
+    assert sorted(render({1, "a"})[1:-1].split(", ")) == ["'a'", "1"]
+    assert render({None}) == "{None}"
+    shown = render(set(range(1_000)))
+    assert shown.startswith("{") and shown.endswith(", ... 984 more}") and shown.count(",") == 16
+
+
 def test_cycles_show_as_dots() -> None:
     a: list[Any] = [1]
     a.append(a)

@@ -24,6 +24,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -84,8 +85,9 @@ class Visitor(file_mutation.MutationVisitor):
 class Mutant:
     """One change of one function or constant: `id` is its file, the name of what it changes, and its number there."""
 
-    def __init__(self, path: str, owner: str, number: int, place: Any, before: str, text: str, decides: bool) -> None:
+    def __init__(self, path: str, owner: str, number: int, place: Any, whole: Any, before: str, text: str, decides: bool) -> None:
         self.path, self.owner, self.before, self.decides = path, owner, before, decides
+        self.whole = range(whole.start.line, whole.end.line + 1)  # of what it changes
         self.lines = range(place.start.line, place.end.line + 1)
         self.id = f"{path}:{owner}:{number}"
         lines = before.splitlines(keepends=True)
@@ -97,6 +99,14 @@ class Mutant:
         """The whole file."""
         lines = self.before.splitlines(keepends=True)
         return "".join((*lines[: self.lines.start - 1], self.changed, *lines[self.lines.stop - 1 :]))
+
+    @property
+    def elsewhere(self) -> list[int]:
+        """Where else tests can notice it: a constant where it is used, a default in the body of its function."""
+        if "." in self.owner or not self.owner.isupper():
+            return list(self.whole)
+        name = re.compile(rf"\b{self.owner}\b")
+        return [number for number, line in enumerate(self.before.splitlines(), 1) if name.search(line)]
 
     @property
     def diff(self) -> list[str]:
@@ -115,12 +125,13 @@ def mutants(path: str) -> Iterator[Mutant]:
     owners = dict(_owners(module))
     numbers: dict[str, int] = {}
     for mutation in visitor.mutations:
-        owner = owners.get(mutation.contained_by_top_level_function or _statement(module, mutation.original_node))
+        whole = mutation.contained_by_top_level_function or _statement(module, mutation.original_node)
+        owner = owners.get(whole)
         if owner is not None:  # and not a class body, an import, a table of the module
             numbers[owner] = numbers.get(owner, 0) + 1
             text = module.code_for_node(mutation.mutated_node)
             decides = isinstance(mutation.original_node, DECISIONS) or isinstance(mutation.mutated_node, cst.BooleanOperation)
-            yield Mutant(path, owner, numbers[owner], places[mutation.original_node], code, text, decides)
+            yield Mutant(path, owner, numbers[owner], places[mutation.original_node], places[whole], code, text, decides)
 
 
 def _owners(module: cst.Module) -> Iterator[tuple[cst.CSTNode, str]]:
@@ -268,8 +279,9 @@ class Judge:
         return any(report.failed for report in runtestprotocol(self.items[nodeid], log=False, nextitem=None))
 
     def tests(self, mutant: Mutant) -> list[str]:
-        """The tests that run its lines, the quickest first, as many as the budget allows. A constant is run by whatever runs its file."""
+        """The tests that run its lines, those that differ most first, as many as the budget allows. A table is run by whatever runs its file."""
         found = set().union(*(self.by_line.get((mutant.path, line), ()) for line in mutant.lines))
+        found = found or set().union(*(self.by_line.get((mutant.path, line), ()) for line in mutant.elsewhere))
         if not found and mutant.owner.isupper():
             found = set().union(*(tests for (path, _), tests in self.by_line.items() if path == mutant.path))
         spent, chosen = 0.0, []

@@ -160,6 +160,7 @@ class Judging:
             return None
         proof = prove(judgement.vetted, container, self.budget, read=self.member_bytes, external=external)
         self.findings.extend(proof.findings)
+        self.suppressed += proof.suppressed
         self.tensors += proof.tensor_count
         self.tensor_bytes += proof.tensor_bytes
         self.used |= proof.used_keys

@@ -77,7 +77,7 @@ def _structure(descr: list[Any], depth: int) -> ArrayDType:
         if len(field) == 3:
             part = _subarray(part, field[2])
         if name or part.code[0] != "V" or part.fields is not None or part.subdtype is not None:
-            fields.append((name or f"f{len(fields)}", part, offset))
+            fields.append((name, part, offset))
         offset += part.itemsize
     if offset > MAX_ITEM_BYTES or len({name for name, _, _ in fields}) != len(fields):
         raise BadArray("two fields of a dtype have one name, or its item is too long")

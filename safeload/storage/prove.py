@@ -31,12 +31,7 @@ def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callabl
 
     Raises `LimitExceeded` where the tensors are more or larger than the budget.
     """
-    prover = Prover(vetted, container, budget, read)
-    if external is not None:
-        prover.external = external
-        prover.records.update(external.tensors)
-        prover.storages.update(external.backing)
-        prover.private.update(external.private)
+    prover = Prover(vetted, container, budget, read, external or External())
     _log(prover)
     plan = None
     if not prover.findings:
@@ -51,6 +46,7 @@ def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callabl
     return Proof(
         plan=plan,
         findings=tuple(prover.findings),
+        suppressed=prover.suppressed,
         tensor_count=prover.tensor_count,
         tensor_bytes=prover.tensor_bytes,
         used_keys=frozenset([sid.key for sid in vetted.storages.values()]),

@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from safeload.errors import StorageError
-from safeload.machine.nodes import Build, Global
+from safeload.machine.nodes import Build
 from safeload.storage import arrays
 from safeload.storage.arrays import ArrayDType, ArrayRecord, BadArray
 from safeload.storage.prover import Prover
 
 NUMPY_KINDS = {"float": "f", "int": "iu", "uint": "iu", "bool": "b", "complex": "c"}  # numpy's kinds of dtype for a family
+EMPTY = ArrayRecord(dtype=arrays.from_text("i1"), shape=(0,), fortran=False)  # what `_reconstruct` makes
 
 
 def from_numpy(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
@@ -22,7 +23,7 @@ def from_numpy(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
     record = p.records.get(args[0].index)
     if not isinstance(record, ArrayRecord):
         raise StorageError("the array of a device tensor is not valid", rule="SL407")
-    if record.dtype.fields is not None or record.dtype.code[0] not in NUMPY_KINDS.get(family, ""):
+    if record.dtype.fields is not None or record.dtype.code[0] not in NUMPY_KINDS.get(family, ()):
         raise StorageError(f"an array of {record.dtype.code} stands for a tensor of another kind ({family})", rule="SL406")
     p.sealed.add(args[0].index)
     return None
@@ -36,7 +37,7 @@ def numpy_dtype(p: Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayD
 def numpy_dtype_class(p: Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayDType:
     """`numpy.dtypes.Float32DType()`."""
     func = p.vetted.graph.log[index].func  # type: ignore[union-attr]
-    code = arrays.DTYPE_CLASSES.get(func.name) if type(func) is Global else None
+    code = arrays.DTYPE_CLASSES.get(func.name)  # type: ignore[union-attr]
     if code is None:
         raise BadArray("a dtype class without a size of its own is called")
     return arrays.from_text(code)
@@ -59,14 +60,14 @@ def numpy_dtype_state(p: Prover, build: Build) -> ArrayDType:
 
 def numpy_scalar(p: Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayRecord:
     """`numpy.core.multiarray.scalar(dtype, bytes)`."""
-    return p.array(p.array_dtype(args[0]), (), False, p.payload(args[1]), at, scalar=True)
+    return p.array(p.array_dtype(args[0]), (), args[1], at, scalar=True)
 
 
 def numpy_array(p: Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayRecord:
     """`_reconstruct(ndarray, (0,), b"b")`: an empty array, before its state says more."""
     if args[1] != (0,):
         raise BadArray("an array is made with the shape (0,), before its state says more")
-    return p.array(arrays.from_text("i1"), (0,), False, b"", at)
+    return EMPTY
 
 
 def numpy_array_state(p: Prover, build: Build) -> ArrayRecord:
@@ -76,17 +77,14 @@ def numpy_array_state(p: Prover, build: Build) -> ArrayRecord:
         raise BadArray("an array is given another state after it had one")
     p.sealed.add(index)
     shape, dtype, fortran, data = build.state[-4:]
-    record_dtype = p.array_dtype(dtype)
-    if record_dtype.has_objects:
-        return p.array(record_dtype, shape, bool(fortran), b"", build.offset)
-    return p.array(record_dtype, shape, bool(fortran), p.payload(data), build.offset, native=True)
+    return p.array(p.array_dtype(dtype), shape, data, build.offset, fortran=bool(fortran), native=True)
 
 
 def numpy_frombuffer(p: Prover, index: int, args: tuple[Any, ...], at: int) -> ArrayRecord:
     """`numpy.core.numeric._frombuffer(bytes, dtype, shape, order)`, protocol 5."""
     if args[3] not in ("C", "F"):
         raise BadArray("the order of an array is C or F")
-    return p.array(p.array_dtype(args[1]), p.ints(args[2]), args[3] == "F", p.payload(args[0]), at)
+    return p.array(p.array_dtype(args[1]), p.ints(args[2]), args[0], at, fortran=args[3] == "F")
 
 
 def joblib_array_state(p: Prover, build: Build) -> ArrayRecord:

@@ -5,6 +5,7 @@ Each refuses what `Prover.dense` does, and what its own kind of tensor cannot be
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from msgspec.structs import replace
@@ -42,8 +43,12 @@ def _with_bits(record: TensorRecord, metadata: Any) -> TensorRecord:
 
 def parameter(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
     """`_rebuild_parameter`, with or without a state: the tensor, with its own `requires_grad`."""
-    inner = p.records.get(args[0].index)
-    return replace(inner, requires_grad=args[1]) if isinstance(inner, (TensorRecord, MetaRecord)) else inner
+    return _with_grad(p, args[0], args[1])
+
+
+def _with_grad(p: Prover, tensor: Any, requires_grad: bool) -> Any:
+    inner = p.records.get(tensor.index)
+    return replace(inner, requires_grad=requires_grad) if isinstance(inner, (TensorRecord, MetaRecord)) else inner
 
 
 def quantized(p: Prover, index: int, args: tuple[Any, ...], at: int) -> QuantizedRecord:
@@ -54,14 +59,14 @@ def quantized(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Quantize
     if len(args) == 8:  # torch 1.2: scale and zero point stand as arguments
         return QuantizedRecord(values=values, scheme="per_tensor_affine", scale=_number(args[4]), zero_point=_whole(args[5]), axis=None)
     quantizer = args[4]
-    scheme = quantizer[0].name.rpartition(".")[2]
+    scheme = quantizer[0].name
     if len(quantizer) == 3:
         if scheme not in ("per_tensor_affine", "per_tensor_symmetric"):
-            raise StorageError(f"the quantisation scheme {scheme[:40]!a} takes an axis", rule="SL406")
+            raise StorageError(f"the quantisation scheme {scheme!a} takes an axis", rule="SL406")
         return QuantizedRecord(values=values, scheme=scheme, scale=_number(quantizer[1]), zero_point=_whole(quantizer[2]), axis=None)
     scales, zero_points, axis = quantizer[1:]
     if not scheme.startswith("per_channel") or not 0 <= axis < len(values.shape):
-        raise StorageError(f"a tensor of {len(values.shape)} dimensions is quantised along axis {axis} ({scheme[:40]!a})", rule="SL405")
+        raise StorageError(f"a tensor of {len(values.shape)} dimensions is quantised along axis {axis} ({scheme!a})", rule="SL405")
     for part, families in ((scales, ("float",)), (zero_points, ("int", "uint", "float"))):
         if type(part) is list:
             for item in part:
@@ -114,7 +119,7 @@ def sparse_class(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Spars
     func = p.vetted.graph.log[index].func  # type: ignore[union-attr]
     indices, values = (p.tensor(node) for node in args[:2])
     if tensor_dtype(func.name) != values.dtype:  # type: ignore[union-attr]
-        raise StorageError(f"the values of a torch.sparse.{func.name[:40]} are {values.dtype.name}", rule="SL406")  # type: ignore[union-attr]
+        raise StorageError(f"the values of a torch.sparse.{func.name} are {values.dtype.name}", rule="SL406")  # type: ignore[union-attr]
     record = SparseRecord(layout="sparse_coo", parts=args[:2], shape=p.ints(args[2]), coalesced=None)
     sparse.check(record, [indices, values], p.numbers, p.member, at, p.budget)
     return record
@@ -155,12 +160,12 @@ def nested(p: Prover, index: int, args: tuple[Any, ...], at: int) -> NestedRecor
     for row in range(count):
         shape, stride = tuple(numbers[0][row * dims : row * dims + dims]), tuple(numbers[1][row * dims : row * dims + dims])
         geometry.check(shape, stride, numbers[2][row], buffer.shape[0], limits=p.budget.limits)
-        scaled = tuple(step * (buffer.strides[0] if buffer.shape[0] > 1 else 1) for step in stride)
+        scaled = tuple(step * buffer.strides[0] for step in stride)
         p.budget.spend_tensor(geometry.elements(shape) * buffer.dtype.itemsize, p.member, at)
         components.append(
             TensorRecord(dtype=buffer.dtype, shape=shape, strides=scaled, offset=buffer.offset + numbers[2][row] * buffer.strides[0], storage=buffer.storage)
         )
-    return NestedRecord(buffer=args[0], components=tuple(components))
+    return NestedRecord(components=tuple(components))
 
 
 def jagged(p: Prover, index: int, args: tuple[Any, ...], at: int) -> NestedRecord:
@@ -175,22 +180,24 @@ def jagged(p: Prover, index: int, args: tuple[Any, ...], at: int) -> NestedRecor
     if any(part is not None and part.dtype.name not in ("int64", "int32") for part in (offsets, lengths)):
         raise StorageError("the offsets and lengths of a jagged tensor are int64 or int32", rule="SL406")
     starts = p.numbers(offsets)
-    counts = p.numbers(lengths) if lengths is not None else [after - before for before, after in zip(starts, starts[1:], strict=False)]
+    counts = p.numbers(lengths) if lengths is not None else [after - before for before, after in pairwise(starts)]
     components = []
-    for start, count in zip(starts, counts, strict=False):
+    for row, count in enumerate(counts):
+        start = starts[row]
         if start < 0 or count < 0 or start + count > values.shape[dim]:
             raise StorageError(f"a component of {count:,} rows at {start:,} leaves the {values.shape[dim]:,} rows of a jagged tensor", rule="SL401")
-        part = replace(values, shape=(*values.shape[:dim], count, *values.shape[dim + 1 :]), offset=values.offset + start * values.strides[dim] if count else 0)
+        part = replace(values, shape=(*values.shape[:dim], count, *values.shape[dim + 1 :]), offset=values.offset + start * values.strides[dim])
         p.budget.spend_tensor(part.nbytes, p.member, at)
         components.append(part)
-    return NestedRecord(buffer=state["values"], components=tuple(components))
+    return NestedRecord(components=tuple(components))
 
 
 def generator_state(p: Prover, build: Build) -> TensorRecord:
     """`torch.Generator.__setstate__`: the state is bytes."""
     seed, offset, node = build.state
+    numbers = (seed,) if offset is None else (seed, offset)
     record = p.tensor(node)
-    if record.dtype.name != "uint8" or len(record.shape) != 1 or not all(-INT64 <= number < 2 * INT64 for number in (seed, offset or 0)):
+    if record.dtype.name != "uint8" or len(record.shape) != 1 or not all(-INT64 <= number < 2 * INT64 for number in numbers):
         raise StorageError("the state of a Generator is a seed and an offset of 64 bits, and a vector of bytes", rule="SL406")
     return record
 
@@ -200,7 +207,7 @@ def from_cpu(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
     dtype, record = p.dtype(args[1]), p.records.get(args[0].index)
     if isinstance(record, TensorRecord) and record.dtype != dtype:
         raise StorageError(f"a tensor of {record.dtype.name} stands for one of {dtype.name}", rule="SL406")
-    return parameter(p, index, (args[0], args[3]), at)
+    return _with_grad(p, args[0], args[3])
 
 
 def legacy_tensor_state(p: Prover, build: Build) -> TensorRecord:
@@ -216,8 +223,8 @@ def legacy_parameter_state(p: Prover, build: Build) -> Any:
     if len(state) == 4:
         return p.dense(state, build.offset)
     if len(state) == 5:
-        return parameter(p, 0, (state[0], state[3]), build.offset)
-    return parameter(p, 0, (build.target, state[0]), build.offset)
+        return _with_grad(p, state[0], state[3])
+    return _with_grad(p, build.target, state[0])
 
 
 def _unused(p: Prover, build: Build) -> None:
@@ -228,4 +235,4 @@ def _unused(p: Prover, build: Build) -> None:
 
 def new_parameter(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Any:
     """`Parameter(data, requires_grad)`."""
-    return parameter(p, index, (args[0], len(args) < 2 or args[1]), at) if args else None
+    return _with_grad(p, args[0], len(args) < 2 or args[1]) if args else None

@@ -36,33 +36,37 @@ class Prover:
         "records",
         "sealed",
         "storages",
+        "suppressed",
         "tensor_bytes",
         "tensor_count",
         "vetted",
         "views",
     )
 
-    def __init__(self, vetted: Vetted, container: Container, budget: Budget, read: Callable[[Member], bytes]) -> None:
+    def __init__(self, vetted: Vetted, container: Container, budget: Budget, read: Callable[[Member], bytes], external: External) -> None:
         self.vetted = vetted
         self.container = container
         self.budget = budget
         self.read = read
         self.member = vetted.member
-        self.storages: dict[str, StorageRecord] = {}
-        self.records: dict[int, Any] = {}
+        self.external = external
+        self.storages: dict[str, StorageRecord] = dict(external.backing)
+        self.records: dict[int, Any] = dict(external.tensors)
+        self.private: dict[str, bytes | memoryview] = dict(external.private)
         graph = vetted.graph
         self.copies = Copies(budget.limits, graph.end - graph.start)
-        self.external = External()
-        self.private: dict[str, bytes | memoryview] = {}
         self.views: dict[tuple[str, Any], Any] = {}  # (storage, key of a view of it) -> the view
         self.findings: list[Finding] = []
+        self.suppressed = 0  # findings beyond the limit
         self.sealed: set[int] = set()  # dtypes, arrays and tensors that may take no further state: something was built from them
         self.tensor_count = 0
         self.tensor_bytes = 0
 
     def found(self, error: StorageError, at: int) -> None:
         """Keep one error as a finding, at this record of the log: what proves knows no place."""
-        if len(self.findings) < max(self.budget.limits.findings, 1):  # one is always kept: without any, there would be a plan
+        if len(self.findings) >= max(self.budget.limits.findings, 1):  # one is always kept: without any, there would be a plan
+            self.suppressed += 1
+        else:
             self.findings.append(Finding(rule=error.rule, message=error.message, member=self.member, offset=at))
 
     # ---- storages -----------------------------------------------------------------------------------------------------------------------
@@ -145,7 +149,7 @@ class Prover:
         """The dtype that a `torch.float32` names."""
         found = dtype_named(node.full)
         if found is None:
-            raise StorageError(f"{node.full[:60]!a} is no dtype that has an item size", rule="SL406")
+            raise StorageError(f"{node.full!a} is no dtype that has an item size", rule="SL406")
         return found
 
     def tensor(self, node: Any) -> TensorRecord:
@@ -161,9 +165,9 @@ class Prover:
         if tensor.neg or tensor.conj:
             raise StorageError("an index tensor is marked as negated or conjugated", rule="SL408")
         storage = self.storages[tensor.storage]
-        if storage.member is not None and storage.key not in self.private:
-            self.private[storage.key] = self.read(storage.member)
-        return sparse.values(tensor, storage, self.private.get(storage.key, b""), self.container.byteorder)
+        if storage.key not in self.private:
+            self.private[storage.key] = self.read(storage.member) if storage.member is not None else b""
+        return sparse.values(tensor, storage, self.private[storage.key], self.container.byteorder)
 
     # ---- numpy ------------------------------------------------------------------------------------------------------------------------------
 
@@ -175,7 +179,23 @@ class Prover:
             raise BadArray("the dtype of an array is not valid")
         return record
 
-    def payload(self, value: Any) -> bytes:
+    def time_unit(self, metadata: Any) -> Any:
+        """`({}, (b"D", 1, 1, 1))` with the unit as bytes, where protocol 2 spells bytes as a call."""
+        if type(metadata) is tuple and len(metadata) == 2 and type(metadata[1]) is tuple:
+            return (metadata[0], tuple(self.vetted.literals.get(part.index) if type(part) is Call else part for part in metadata[1]))
+        return metadata
+
+    def array(
+        self, dtype: ArrayDType, shape: tuple[int, ...], value: Any, at: int, *, fortran: bool = False, scalar: bool = False, native: bool = False
+    ) -> ArrayRecord:
+        """One array whose bytes lie in the pickle."""
+        if dtype.has_objects:
+            raise StorageError("a numpy array of Python objects; safeload loads numbers and text only (numpy calls this allow_pickle)", rule="SL409")
+        data = self._payload(value)
+        self.copies.spend(len(data), self.member, at)
+        return arrays.record(dtype, shape, fortran, data, max_dims=self.budget.limits.tensor_dims, scalar=scalar, native=native)
+
+    def _payload(self, value: Any) -> bytes:
         """The bytes of an array: bytes, or text of a Python 2 writer read with `encoding="latin1"`."""
         if type(value) in NODE_TYPES:
             value = self.vetted.literals.get(value.index)
@@ -187,18 +207,3 @@ class Prover:
         if type(value) in (bytes, bytearray):
             return bytes(value)
         raise BadArray("the data of an array is not bytes")
-
-    def time_unit(self, metadata: Any) -> Any:
-        """`({}, (b"D", 1, 1, 1))` with the unit as bytes, where protocol 2 spells bytes as a call."""
-        if type(metadata) is tuple and len(metadata) == 2 and type(metadata[1]) is tuple:
-            return (metadata[0], tuple(self.vetted.literals.get(part.index) if type(part) is Call else part for part in metadata[1]))
-        return metadata
-
-    def array(
-        self, dtype: ArrayDType, shape: tuple[int, ...], fortran: bool, data: bytes, at: int, *, scalar: bool = False, native: bool = False
-    ) -> ArrayRecord:
-        """One array whose bytes lie in the pickle."""
-        if dtype.has_objects:
-            raise StorageError("a numpy array of Python objects; safeload loads numbers and text only (numpy calls this allow_pickle)", rule="SL409")
-        self.copies.spend(len(data), self.member, at)
-        return arrays.record(dtype, shape, fortran, data, max_dims=self.budget.limits.tensor_dims, scalar=scalar, native=native)

@@ -74,9 +74,8 @@ class MetaRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NestedRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A nested tensor: one buffer, and a view of it for each component."""
+    """A nested tensor: a view of one buffer for each component."""
 
-    buffer: Any  # node of a dense tensor
     components: tuple[TensorRecord, ...]
 
 
@@ -143,6 +142,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
     plan: Plan | None
     findings: tuple[Finding, ...]
+    suppressed: int  # findings beyond `Limits.findings`
     tensor_count: int
     tensor_bytes: int
     used_keys: frozenset[str]

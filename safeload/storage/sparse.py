@@ -6,7 +6,9 @@ through a process-wide list that concurrent loads empty for each other (GHSA-pxp
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 from safeload.budget import Budget, exceeded
@@ -15,7 +17,6 @@ from safeload.storage.geometry import INT64, MAX_ELEMENTS, elements
 from safeload.storage.records import SparseRecord, StorageRecord, TensorRecord
 
 CAST: dict[str, Literal["q", "i"]] = {"int64": "q", "int32": "i"}
-LITTLE_ENDIAN_HERE = memoryview((1).to_bytes(4, "little")).cast("i")[0] == 1
 
 
 def values(tensor: TensorRecord, storage: StorageRecord, raw: bytes | memoryview, byteorder: str) -> Sequence[int]:
@@ -28,7 +29,7 @@ def values(tensor: TensorRecord, storage: StorageRecord, raw: bytes | memoryview
         raise StorageError(f"an index tensor of {count:,} elements stands on a storage of {storage.nbytes:,} bytes", rule="SL405")
     width = tensor.dtype.itemsize
     raw = raw[: len(raw) // width * width]
-    if (byteorder == "little") != LITTLE_ENDIAN_HERE:
+    if byteorder != sys.byteorder:
         turned = bytearray(raw)
         for byte in range(width):
             turned[byte::width] = raw[width - 1 - byte :: width]
@@ -40,20 +41,13 @@ def values(tensor: TensorRecord, storage: StorageRecord, raw: bytes | memoryview
 def _gather(flat: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Sequence[int]:
     if not shape:
         return [flat[offset]]
-    *outer, last = shape
-    *outer_strides, step = strides
+    last, step = shape[-1], strides[-1]
     starts = [offset]
-    for length, stride in zip(outer, outer_strides, strict=True):
-        starts = [start + index * stride for start in starts for index in range(length)]
+    for axis, length in enumerate(shape[:-1]):
+        starts = [start + index * strides[axis] for start in starts for index in range(length)]
     found: list[int] = []
     for start in starts:
-        found.extend(
-            [flat[start]] * last
-            if step == 0
-            else flat[start : start + (last - 1) * step + 1 : step].tolist()
-            if step > 1
-            else flat[start : start + last].tolist()
-        )
+        found.extend(flat[start : start + (last - 1) * step + 1 : step].tolist() if step else [flat[start]] * last)
     return found
 
 
@@ -116,11 +110,11 @@ def _check_compressed(record: SparseRecord, parts: list[TensorRecord], numbers: 
     for number in range(batches):
         ends = pointers[number * (lines + 1) : (number + 1) * (lines + 1)]
         line = positions[number * count : (number + 1) * count]
-        if ends[0] != 0 or ends[-1] != count or any(after < before or after - before > width for before, after in zip(ends, ends[1:], strict=False)):
+        if ends[0] != 0 or ends[-1] != count or any(after < before or after - before > width for before, after in pairwise(ends)):
             raise StorageError("the compressed indices of a sparse tensor do not run from 0 to the number of its values in order", rule="SL408")
         if line and not (0 <= min(line) and max(line) < width):
             raise StorageError(f"a plain index of a sparse tensor lies outside its {width} columns", rule="SL408")
-        for before, after in zip(ends, ends[1:], strict=False):
+        for before, after in pairwise(ends):
             part = line[before:after]
-            if any(right <= left for left, right in zip(part, part[1:], strict=False)):
+            if any(right <= left for left, right in pairwise(part)):
                 raise StorageError("the plain indices of a sparse tensor are not distinct and in order", rule="SL408")

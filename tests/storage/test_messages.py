@@ -343,6 +343,7 @@ SAID: list[tuple[str, str, str, dict[str, bytes]]] = [  # rule, sentence, listin
         call("numpy._core.multiarray", "_reconstruct", name("numpy", "ndarray") + ints(1) + raw(b"b")),
         {},
     ),
+    ("SL409", "a numpy array of Python objects; safeload loads numbers and text only (numpy calls this allow_pickle)", built(of=dtype("O")), {}),
     ("SL407", "an array of 4 bytes is given 5", scalar(dtype("f4"), raw(bytes(5))), {}),
     ("SL407", "the data of an array is text outside latin-1; Python 2 files want encoding='latin1'", scalar(dtype("f4"), text("\u0100" * 4)), {}),
     ("SL409", "a numpy array of Python objects; safeload loads numbers and text only (numpy calls this allow_pickle)", scalar(dtype("O"), raw(bytes(8))), {}),

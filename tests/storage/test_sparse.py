@@ -263,3 +263,29 @@ def test_indices_are_read_through_their_strides(strides: tuple[int, int]) -> Non
     data = {"0": content.tobytes(), "1": bytes(16)}
     assert outcome(archive(sparse("sparse_coo", view + values + ints(max(wanted) + 1)), data)).indices.tolist() == [wanted]
     refused(archive(sparse("sparse_coo", view + values + ints(max(max(wanted), 0))), data), "SL408")
+
+
+def test_as_many_dimensions_as_numpy_holds_are_enough() -> None:
+    assert safeload.scan(spanning(ints(2, 30), 2), limits={"tensor_dims": 2}).verdict == "accepted"
+    dense = tensor(ints(2, 1), ints(1, 1), stored=storage("FloatStorage", "'1'", numel="BININT1 2"))
+    deep = archive(sparse("sparse_coo", indices(2, 2) + dense + ints(2, 30, 1)), {"0": bytes(32), "1": bytes(8)})
+    assert safeload.scan(deep).verdict == "accepted"
+    (error,) = safeload.scan(deep, limits={"tensor_dims": 2}).errors
+    assert (error.rule, error.message) == ("SL405", "the size of a sparse tensor is not valid")
+
+
+def test_sizes_that_only_a_dimension_of_nothing_keeps_small() -> None:
+    """As for a dense tensor: numpy refuses sizes whose product without the zeros is too large."""
+    assert outcome(spanning(ints(1 << 57, 0), 0)).shape == (1 << 57, 0)
+    assert outcome(spanning(ints((1 << 58) - 1, 0), 0)).shape == ((1 << 58) - 1, 0)
+
+
+def test_a_dense_dimension_of_nothing_is_no_block_of_nothing() -> None:
+    assert outcome(csr("LongStorage", ints(4, 9, 0), (0, 1, 3), (2, 0, 2), (2, 3, 0), "sparse_bsr")).shape == (4, 9, 0)
+
+
+@pytest.mark.parametrize("of", ["sparse_csr", "sparse_csc"])
+def test_a_plain_index_outside_says_how_many_there_are(of: str) -> None:
+    shape = ints(2, 4) if of == "sparse_csr" else ints(4, 2)
+    (error,) = safeload.scan(csr("LongStorage", shape, (0, 1, 3), (4, 0, 3), of=of)).errors
+    assert (error.rule, error.message) == ("SL408", "a plain index of a sparse tensor lies outside its 4 columns")

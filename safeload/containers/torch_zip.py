@@ -11,6 +11,7 @@ reader compares names exactly and `zip_names` refuses what only differs in case.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec.structs import replace
@@ -46,7 +47,7 @@ def read_torch_zip(source: ByteSource, limits: Limits, budget: Budget | None = N
     # 1
     if source.size < len(LOCAL_SIGNATURE) or source.read(0, len(LOCAL_SIGNATURE)) != LOCAL_SIGNATURE:
         raise ContainerError("a torch zip starts with the bytes PK\\x03\\x04", rule="SL101", offset=0)
-    directory = read_zip(source, limits)
+    directory = read_zip(source, limits, _first_roles)
     container = _container(source, directory, limits, budget)
     return replace(container, findings=(*container.findings, *directory.findings)) if directory.findings else container
 
@@ -57,24 +58,26 @@ def _container(source: ByteSource, directory: ZipDirectory, limits: Limits, budg
         arrays = {name: replace(member, role="file") for name, member in directory.members.items()}
         return Container(format="npz", source=source, members=arrays, accounted=directory.accounted)
     folder = _first_folder(directory.members)
-    found = kind_of([name for name in directory.members if not name.startswith(folder + STORAGE_FOLDER)] if folder else list(directory.members), folder)
+    data = folder + STORAGE_FOLDER
+    members = dict(directory.members)
+    others = [name for name in members if not name.startswith(data)] if folder else list(members)
+    found = kind_of(others, folder)
     if found is not None:
         kind, place = found
         if kind.format is None:
-            return _plain_zip(source, directory.members, directory.accounted, f"this is {kind.what}, which does not load: {kind.hint}")
-        return read_torch_archive(kind.format, place, source, directory.members, directory.accounted, limits, budget)
-    if not folder or (folder + PICKLE not in directory.members and folder + VERSIONS[0] not in directory.members):
-        return _plain_zip(source, directory.members, directory.accounted)
-    _check_folder(directory.members, folder)
+            return _plain_zip(source, members, directory.accounted, f"this is {kind.what}, which does not load: {kind.hint}")
+        return read_torch_archive(kind.format, place, source, members, directory.accounted, limits, budget)
+    if not folder or (folder + PICKLE not in members and folder + VERSIONS[0] not in members):
+        return _plain_zip(source, members, directory.accounted)
+    _check_folder(others, folder)
     # 3
-    members: dict[str, Member] = {}
+    for name in others:
+        members[name] = replace(members[name], role=_role(name[len(folder) :], members[name]))
     storages: dict[str, Member] = {}
-    data = folder + STORAGE_FOLDER
-    for name, member in directory.members.items():
-        key = name[len(data) :]
-        if name.startswith(data) and key and "/" not in key:
-            members[name] = storages[key] = replace(member, role="storage")
-        else:
+    for name, member in members.items():
+        if member.role == "storage":
+            storages[name[len(data) :]] = member
+        elif name.startswith(data):
             members[name] = replace(member, role=_role(name[len(folder) :], member))
     _add_early_storages(members, folder + EARLY_STORAGE_FOLDER, storages)
     # 4
@@ -96,9 +99,19 @@ def _container(source: ByteSource, directory: ZipDirectory, limits: Limits, budg
     )
 
 
+def _first_roles(names: list[str]) -> list[Role]:
+    """Storages by the layout of torch >= 1.5, which is that of nearly every file; all others have no role yet."""
+    folder = _first_folder(names)
+    data, at = folder + STORAGE_FOLDER, len(folder + STORAGE_FOLDER)
+    if not folder:
+        return ["unknown"] * len(names)
+    return ["storage" if name.startswith(data) and len(name) > at and "/" not in name[at:] else "unknown" for name in names]
+
+
 def _plain_zip(source: ByteSource, members: dict[str, Member], accounted: int, message: str = "") -> Container:
     """A zip that is none of torch's. What its members are is judged one stage later; `detail` says what the archive is, for one in which nothing loads."""
     first = shown(next(iter(members), ""))
+    members = {name: replace(member, role="unknown") for name, member in members.items()}
     if not message:
         message = (
             f"this is a zip archive that torch.save did not write ({len(members):,} members, the first is {first}): "
@@ -107,18 +120,18 @@ def _plain_zip(source: ByteSource, members: dict[str, Member], accounted: int, m
     return Container(format="zip", source=source, members=members, accounted=accounted, detail=message)
 
 
-def _first_folder(members: dict[str, Member]) -> str:
+def _first_folder(members: Iterable[str]) -> str:
     """The folder of the first member, slash included; empty where it stands in none."""
     prefix, slash, _ = next(iter(members), "").partition("/")
     return prefix + slash if slash else ""
 
 
-def _check_folder(members: dict[str, Member], folder: str) -> None:
-    """Everything stands in the one folder, and the pickle is there. Raises SL120 where torch would not read it."""
-    for name in members:
+def _check_folder(others: list[str], folder: str) -> None:
+    """Everything but the storages, which do, stands in the one folder, and the pickle is there. Raises SL120 where torch would not read it."""
+    for name in others:
         if not name.startswith(folder):
             raise ContainerError(f"the member stands outside of the archive's folder {shown(folder)}", rule="SL120", member=name)
-    if folder + PICKLE not in members:
+    if folder + PICKLE not in others:
         raise ContainerError(f"the archive has no {PICKLE} in its folder {shown(folder)}", rule="SL120")
 
 

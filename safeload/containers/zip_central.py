@@ -1,18 +1,21 @@
 """The bytes of a central directory become one `Entry` tuple for each member, in directory order.
 
-One `struct` pass. Refuses entries that do not fill the directory exactly (SL105), comments (SL105; torch writes none and no reader here would
-show them), other disks (SL103), encryption and reserved flag bits (SL111), methods other than stored and deflated (SL112), zip64 blocks that do not
-hold exactly the saturated fields (SL104), a stored member with two sizes (SL105), and names by the rules of `zip_names`. APPNOTE 4.3.12.
+One `struct` pass; entries that are alike but for their numbers and names, as torch's are, are taken many at once. Refuses entries that do not fill the
+directory exactly (SL105), comments (SL105; torch writes none and no reader here would show them), other disks (SL103), encryption and reserved flag bits
+(SL111), methods other than stored and deflated (SL112), zip64 blocks that do not hold exactly the saturated fields (SL104), a stored member with two sizes
+(SL105), and names by the rules of `zip_names`. APPNOTE 4.3.12.
 """
 
 from __future__ import annotations
 
+from itertools import repeat
 from struct import Struct
+from typing import Any
 
 from safeload.budget import exceeded
 from safeload.containers.base import DEFLATED, STORED
 from safeload.containers.zip_end import UINT32_MAX
-from safeload.containers.zip_extra import zip64_block
+from safeload.containers.zip_extra import BLOCK, TAG_ZIP64, zip64_block
 from safeload.containers.zip_names import FLAG_UTF8, decode_name
 from safeload.errors import ContainerError
 from safeload.limits import Limits
@@ -23,6 +26,14 @@ Entry = tuple[int, bytes, str, int, int, int, int, int]
 CENTRAL_SIGNATURE = b"PK\1\2"
 CENTRAL = Struct("<4s2xHHH4xIIIHHHH6xI")
 # signature, (made by), needed, flags, method, (time, date), crc, compressed size, size, name, extra and comment length, disk, (two attributes), offset
+
+HEAD_BYTES = 12  # signature to method
+LENGTHS_AT, LENGTHS_BYTES = 28, 8  # of name, extra field and comment, and the disk
+OFFSET_BLOCK = BLOCK.pack(TAG_ZIP64, 8)  # opens the extra field of a member beyond 4 GiB, as torch writes it: with its offset and nothing else
+OFFSET_BLOCK_BYTES = len(OFFSET_BLOCK) + 8
+STREAK = 2  # entries of one length behind which more of them are looked for
+GROWTH = 8  # how many for each
+MOST_ALIKE = 256  # columns of so many stay in a cache
 
 FLAG_DESCRIPTOR = 0x0008
 FLAGS_DEFLATE = 0x0006  # how hard the writer tried
@@ -37,8 +48,9 @@ def read_entries(directory: bytes, count: int, start: int, limits: Limits) -> li
     entries: list[Entry] = []
     add, unpack, end, size_of, longest = entries.append, CENTRAL.unpack_from, len(directory), CENTRAL.size, limits.name_bytes
     modes: set[tuple[int, int, int]] = set()  # (flags, method, version needed) already judged: an archive has two or three
-    at = 0
-    for number in range(count):
+    at = number = 0
+    streak = last_length = 0  # how many entries of one length came last
+    while number < count:
         if at + size_of > end:
             raise ContainerError(f"the central directory ends within entry {number + 1:,} of {count:,}", rule="SL105", offset=start + at)
         signature, needed, flags, method, crc, stored_size, size, name_length, extra_length, comment, disk, offset = unpack(directory, at)
@@ -59,13 +71,57 @@ def read_entries(directory: bytes, count: int, start: int, limits: Limits) -> li
             and (name := raw.decode()).isprintable()
         ):
             add((offset, raw, name, flags, method, crc, stored_size, size))
-            at = name_end
-            continue
-        entry, at = _entry(directory, at, number, count, start, limits, modes)
-        add(entry)
+            behind = name_end
+        else:
+            entry, behind = _entry(directory, at, number, count, start, limits, modes)
+            add(entry)
+        number += 1
+        streak = streak + 1 if behind - at == last_length else 1
+        last_length = behind - at
+        at = behind
+        if streak >= STREAK:
+            most = min(streak * GROWTH, MOST_ALIKE, count - number, (end - at) // last_length)
+            found, seen = _alike(directory, at - last_length, last_length, most, entries[-1])
+            entries += found
+            number += len(found)
+            at += len(found) * last_length
+            streak = streak + len(found) if found else -seen
     if at != end:
         raise ContainerError(f"{end - at:,} bytes stand behind the last of {count:,} directory entries", rule="SL105", offset=start + at)
     return entries
+
+
+def _alike(directory: bytes, at: int, length: int, most: int, model: Entry) -> tuple[list[Entry], int]:
+    """The entries behind the one at `at`, up to `most`, that are what it is but for numbers and name; and how many have its form.
+
+    `model` was judged: it vouches for flags, method, version, the lengths, and that there are no comment and no other disk. None where anything else is odd
+    about some of them, to be found out one by one.
+    """
+    head, lengths = directory[at : at + HEAD_BYTES], directory[at + LENGTHS_AT : at + LENGTHS_AT + LENGTHS_BYTES]
+    name_length, extra_length = len(model[1]), length - CENTRAL.size - len(model[1])
+    wide = extra_length == OFFSET_BLOCK_BYTES
+    if most < 1 or (extra_length and not wide):
+        return [], 0
+    layout = Struct(f"<{HEAD_BYTES}s4xIII{LENGTHS_BYTES}s6xI{name_length}s{'4sQ' if wide else ''}")
+    columns: list[Any] = list(zip(*layout.iter_unpack(memoryview(directory)[at + length : at + length * (most + 1)]), strict=True))
+    heads, forms = columns[0], columns[4]
+    if heads.count(head) != most or forms.count(lengths) != most:
+        most = next(index for index, form in enumerate(zip(heads, forms, strict=True)) if form != (head, lengths))
+        columns = [column[:most] for column in columns]
+        if not most:
+            return [], 0
+    _, crcs, stored_sizes, sizes, _, offsets, raws = columns[:7]
+    text = b"\n".join(raws)
+    names = text.decode("ascii").split("\n") if text.isascii() else []
+    if stored_sizes != sizes or max(sizes) == UINT32_MAX or len(names) != most or not "".join(names).isprintable():
+        return [], most
+    if wide:
+        if offsets.count(UINT32_MAX) != most or columns[7].count(OFFSET_BLOCK) != most:
+            return [], most
+        offsets = columns[8]
+    elif max(offsets) == UINT32_MAX:
+        return [], most
+    return list(zip(offsets, raws, names, repeat(model[3]), repeat(model[4]), crcs, stored_sizes, sizes, strict=False)), most
 
 
 def _entry(directory: bytes, at: int, number: int, count: int, start: int, limits: Limits, modes: set[tuple[int, int, int]]) -> tuple[Entry, int]:

@@ -7,10 +7,12 @@ every length is held against the budget and the file's size before it is read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from safeload.budget import exceeded
-from safeload.containers.base import Member
+from safeload.containers.base import Member, Role
 from safeload.containers.zip_central import read_entries
 from safeload.containers.zip_end import read_end
 from safeload.containers.zip_local import read_members
@@ -30,8 +32,10 @@ class ZipDirectory(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
 
 
-def read_zip(source: ByteSource, limits: Limits) -> ZipDirectory:
+def read_zip(source: ByteSource, limits: Limits, roles_of: Callable[[list[str]], list[Role]] | None = None) -> ZipDirectory:
     """Take a zip archive apart, or raise `ContainerError` (SL004, SL101 to SL114) or `LimitExceeded` (SL901).
+
+    `roles_of` gives the members their first roles, by all names; without it they have none.
 
     1. The end records: how many members, where the directory lies.
     2. The budget, before anything of that size is allocated.
@@ -53,7 +57,8 @@ def read_zip(source: ByteSource, limits: Limits) -> ZipDirectory:
     names = [entry[2] for entry in entries]
     check_distinct(names)
     # 5
-    members = read_members(source, entries, end.directory_offset)
+    members = read_members(source, entries, end.directory_offset, None if roles_of is None else roles_of(names))
     accounted = end.directory_offset + end.directory_size + end.records_size
-    accounted -= sum(member.pending.following - member.pending.entry[0] for member in members if member.pending is not None)
-    return ZipDirectory(members={member.name: member for member in members}, accounted=accounted, findings=check_paths(names))
+    if source.is_sparse:
+        accounted -= sum(member.pending.following - member.pending.entry[0] for member in members if member.pending is not None)
+    return ZipDirectory(members=dict(zip(names, members, strict=True)), accounted=accounted, findings=check_paths(names))

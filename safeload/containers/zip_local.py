@@ -5,8 +5,8 @@ the compressed size in its zip64 block) zeros are accepted, and the descriptor b
 contradict (SL110), descriptors that are missing or contradict (SL114), overlap (SL108), and any byte that belongs to no member (SL109).
 APPNOTE 4.3.7 and 4.3.9; torch's inline_container.cc and miniz, which writes sizes of zero into the local header and trusts the directory.
 
-What torch writes is judged in one pass over all members (`zip_pass`); this module is the authority for a single one. Headers are read in windows: 1 MiB where
-they stand close together, 4 KiB where tensors lie between them, so 20,000 small members cost tens of reads and 300 large ones 300 small reads.
+What torch writes is compared, many members at once, with what it has to be (`zip_pass`); this module is the authority for a single one. Headers are read in
+windows: 1 MiB where they stand close together, 4 KiB where tensors lie between them.
 
 Of a source behind a network, only headers that are here already are read: what the directory says of the other stored
 members is held against the room that they have, and they stay `pending` until somebody wants their bytes (`located`).
@@ -19,11 +19,11 @@ from struct import Struct
 
 from msgspec.structs import replace
 
-from safeload.containers.base import STORED, Claim, Claims, Member, Pending
+from safeload.containers.base import STORED, Claim, Claims, Member, Pending, Role
 from safeload.containers.zip_central import FLAG_DESCRIPTOR, Entry
 from safeload.containers.zip_end import LOCAL_SIGNATURE, UINT32_MAX
 from safeload.containers.zip_extra import BLOCK, TAG_PADDING, zip64_block
-from safeload.containers.zip_pass import members_in_one_pass
+from safeload.containers.zip_pass import data_starts
 from safeload.errors import ContainerError
 from safeload.source import ByteSource
 
@@ -66,40 +66,50 @@ class Windows:
         return min(max(WINDOW_BYTES if dense else SPARSE_BYTES, length), self.end - position)
 
 
-def read_members(source: ByteSource, entries: list[Entry], end: int) -> list[Member]:
-    """The members in the order of `entries`, checked to fill the file from 0 to `end`, where the directory starts.
+def read_members(source: ByteSource, entries: list[Entry], end: int, roles: list[Role] | None = None) -> list[Member]:
+    """The members in the order of `entries`, checked to fill the file from 0 to `end`, where the directory starts, each with the role at its place.
 
     An error carries what the directory claims (`Claims`), so that a report can show where it does not fit.
     """
-    starts: dict[int, int] = {}
+    offsets = [entry[0] for entry in entries]
+    ordered = sorted(offsets)
+    order = None if ordered == offsets else sorted(range(len(entries)), key=offsets.__getitem__)  # torch's directory is in the order of the file
+    in_order = entries if order is None else [entries[index] for index in order]
+    in_order_roles: list[Role] = ["unknown"] * len(entries) if roles is None else roles if order is None else [roles[index] for index in order]
+    starts: dict[int, int] | list[int] = {} if source.is_sparse else []
     try:
-        return _members(source, entries, end, starts)
+        members = _members(source, in_order, in_order_roles, [*ordered, end], starts)
     except ContainerError as error:
-        error.partial = Claims(
-            members=tuple(
-                Claim(name=entry[2], start=entry[0], end=starts.get(index, entry[0] + LOCAL.size + len(entry[1])) + entry[6], exact=index in starts)
-                for index, entry in enumerate(entries)
-            ),
-            directory=end,
-        )
+        known = starts if isinstance(starts, dict) else dict(enumerate(starts))
+        claims = {
+            entry[2]: Claim(name=entry[2], start=entry[0], end=known.get(place, entry[0] + LOCAL.size + len(entry[1])) + entry[6], exact=place in known)
+            for place, entry in enumerate(in_order)
+        }
+        error.partial = Claims(members=tuple(claims[entry[2]] for entry in entries), directory=end)
         raise
+    if order is None:
+        return members
+    placed = dict(zip(order, members, strict=True))
+    return [placed[index] for index in range(len(members))]
 
 
-def _members(source: ByteSource, entries: list[Entry], end: int, starts: dict[int, int]) -> list[Member]:
-    """`starts` collects where the data of each member begins, by its index."""
-    order = sorted(range(len(entries)), key=[entry[0] for entry in entries].__getitem__)
-    offsets = [entries[index][0] for index in order]
-    if offsets and offsets[-1] >= end:
-        last = entries[order[-1]]
+def _members(source: ByteSource, entries: list[Entry], roles: list[Role], offsets: list[int], starts: dict[int, int] | list[int]) -> list[Member]:
+    """All in the order of the file. `starts` collects where the data of each begins."""
+    end = offsets[-1]
+    if entries and offsets[-2] >= end:
+        last = entries[-1]
         raise ContainerError(f"its local header should stand at {last[0]:#x}, and the directory starts at {end:#x}", rule="SL105", member=last[2])
-    if offsets and offsets[0]:
-        first = entries[order[0]]
-        raise ContainerError(f"{offsets[0]:,} bytes stand before the first member", rule="SL109", member=first[2])
-    if not offsets and end:
+    if entries and offsets[0]:
+        raise ContainerError(f"{offsets[0]:,} bytes stand before the first member", rule="SL109", member=entries[0][2])
+    if not entries and end:
         raise ContainerError(f"{end:,} bytes before the directory belong to no member", rule="SL109", offset=0)
-    if source.is_sparse:
-        return _members_here(source, entries, order, [*offsets, end], starts)
-    return members_in_one_pass(source, entries, order, [*offsets, end], starts, _Authority(Windows(source, offsets, end)))
+    if isinstance(starts, dict):
+        return [replace(member, role=role) for member, role in zip(_members_here(source, entries, offsets, starts), roles, strict=True)]
+    data_starts(source, entries, offsets, starts, _Authority(Windows(source, offsets[:-1], end)))
+    return [
+        Member(name=name, offset=start, size=size, stored_size=stored_size, method=method, crc=crc, role=role)
+        for (_, _, name, _, method, crc, stored_size, size), start, role in zip(entries, starts, roles, strict=True)
+    ]
 
 
 class _Authority:
@@ -120,18 +130,17 @@ class _Authority:
         return ContainerError(f"the member ends at {data_end:#x}, and what follows it starts at {following:#x}", rule="SL108", member=entry[2])
 
 
-def _members_here(source: ByteSource, entries: list[Entry], order: list[int], offsets: list[int], starts: dict[int, int]) -> list[Member]:
-    """The same behind a network: the headers that are here are read, and stored members without one stay pending."""
+def _members_here(source: ByteSource, entries: list[Entry], offsets: list[int], starts: dict[int, int]) -> list[Member]:
+    """The same behind a network: the headers that are here are read, and stored members without one stay pending. In the order of the file."""
     windows = Windows(source, offsets[:-1], offsets[-1])
-    members: dict[int, Member] = {}
-    for index, following in zip(order, offsets[1:], strict=True):
-        entry = entries[index]
+    members: list[Member] = []
+    for place, (entry, following) in enumerate(zip(entries, offsets[1:], strict=True)):
         if entry[4] == STORED and not _is_here(source, entry, following):
-            members[index] = _pending(entry, following)
+            members.append(_pending(entry, following))
         else:
-            data_start = starts[index] = _check_header(windows, entry)
-            members[index] = _member(windows, entry, data_start, following)
-    return [members[index] for index in range(len(entries))]
+            data_start = starts[place] = _check_header(windows, entry)
+            members.append(_member(windows, entry, data_start, following))
+    return members
 
 
 def _member(windows: Windows, entry: Entry, data_start: int, following: int) -> Member:

@@ -18,8 +18,9 @@ SHOWN_CHARACTERS = 80  # of text that comes from a file, in a message
 FLAG_UTF8 = 0x0800  # general purpose bit 11, APPNOTE appendix D
 
 _ODD_PATH = re.compile(r"\\|//|(?:^|/)\.\.?(?:/|$)|^/|^[A-Za-z]:/")
-_ODD_SIGNS = ("\\", "//", "/./", "/../", "/.\n", "/..\n", "\n./", "\n../", "\n.\n", "\n..\n", "\n/", ":/")
-"""One of these stands in a text of names, a newline before and behind each, where one of them is odd. No name holds a newline (SL113)."""
+_ODD_SIGNS = ("\\", "//", "\n/", "\n./", "\n../", "\n.\n", "\n..\n")
+_ODD_SEGMENTS = ("/./", "/../", "/.\n", "/..\n")
+"""One of these, or ":/", stands in a text of names, a newline before and behind each, where one of them is odd. No name holds a newline (SL113)."""
 
 
 def shown(text: bytes | str) -> str:
@@ -45,7 +46,8 @@ def decode_name(raw: bytes, flags: int, offset: int) -> str:
 def check_paths(names: list[str]) -> tuple[Finding, ...]:
     """A finding for the first name that climbs, is absolute or oddly spelled: such an archive never loads, and its members are judged all the same."""
     text = "\n".join(["", *names, ""])
-    odd = [name for name in names if _ODD_PATH.search(name)] if any(signs in text for signs in _ODD_SIGNS) else []
+    signs = (*_ODD_SIGNS, *(_ODD_SEGMENTS if "/." in text else ()), *((":/",) if ":" in text else ()))
+    odd = [name for name in names if _ODD_PATH.search(name)] if any(sign in text for sign in signs) else []
     if not odd:
         return ()
     more = f" (and {len(odd) - 1:,} more)" if len(odd) > 1 else ""
@@ -61,7 +63,14 @@ def check_distinct(names: list[str]) -> None:
     if len(set(names)) != len(names):
         name = _first_repeated(names)
         raise ContainerError("two members have this name; readers disagree about which of them it is", rule="SL106", member=name)
-    folded = _all_folded(names)
+    text = "\n".join(names)
+    if text.isascii() and "/\n" not in text and not text.endswith("/"):
+        lower = text.lower()
+        if lower == text:
+            return  # they are different already
+        folded = lower.split("\n")  # the same for each: no name holds a newline
+    else:
+        folded = [_folded(name) for name in names]
     if len(set(folded)) != len(folded):
         repeated = _first_repeated(folded)
         same = [name for name, fold in zip(names, folded, strict=True) if fold == repeated]
@@ -70,13 +79,6 @@ def check_distinct(names: list[str]) -> None:
 
 def _first_repeated(names: list[str]) -> str:
     return Counter(names).most_common(1)[0][0]
-
-
-def _all_folded(names: list[str]) -> list[str]:
-    text = "\n".join(names)
-    if text.isascii() and "/\n" not in text and not text.endswith("/"):
-        return text.lower().split("\n")  # the same for each, in two calls: no name holds a newline
-    return [_folded(name) for name in names]
 
 
 def _folded(name: str) -> str:

@@ -1,15 +1,22 @@
-"""The pass over all headers says what the judgement of each of them says, for every byte that can be wrong; and it does take what torch writes."""
+"""What takes many headers or directory entries at once says what the judgement of each of them says, for every byte that can be wrong; and it does take what torch
+writes.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import bigzip
 import pytest
 
-from safeload.containers import zip_local, zip_pass
+from safeload.containers import zip_central, zip_local, zip_pass
+from safeload.containers.zip_directory import read_zip
 from safeload.errors import CheckpointError
+from safeload.limits import DEFAULT_LIMITS
+from safeload.source import open_source
 
 from .zipbuild import Part, build, read
 
@@ -23,21 +30,26 @@ SHAPES: dict[str, list[Part]] = {
 }
 
 
-def outcome(data: bytes) -> Any:
+def outcome(data: bytes | Path) -> Any:
     try:
-        found = read(data)
+        if isinstance(data, Path):
+            with open_source(data, DEFAULT_LIMITS) as source:
+                found = read_zip(source, DEFAULT_LIMITS)
+        else:
+            found = read(data)
     except CheckpointError as error:
         return error.rule, error.message, error.member, error.offset, error.partial
     return list(found.members.items()), found.accounted
 
 
 @pytest.fixture
-def slowly(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], Any]:
-    """The outcome without the pass: no header is ever like another one."""
+def slowly(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes | Path], Any]:
+    """The outcome one by one: no header or entry is ever like another one."""
 
-    def run(data: bytes) -> Any:
+    def run(data: bytes | Path) -> Any:
         with monkeypatch.context() as patch:
             patch.setattr(zip_pass, "_beginning", lambda *_: (b"", (-1, -1)))
+            patch.setattr(zip_central, "_alike", lambda *_: ([], 0))
             return outcome(data)
 
     return run
@@ -107,3 +119,86 @@ def test_what_torch_writes_is_taken_in_the_pass(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(zip_local, "_check_header", lambda windows, entry: (seen.append(entry[2]), check(windows, entry))[1])
     read(build(SHAPES[shape]))
     assert len(seen) == judged_one_by_one
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_byte_of_the_directory(shape: str, slowly: Callable[[bytes], Any]) -> None:
+    data = build(SHAPES[shape])
+    rng = random.Random(f"directory {shape}")
+    for at in range(data.index(b"PK\1\2"), len(data)):
+        for flip in (1, 0x80, rng.randrange(1, 256)):
+            bent = data[:at] + bytes([data[at] ^ flip]) + data[at + 1 :]
+            assert outcome(bent) == slowly(bent), (at, flip)
+
+
+@pytest.mark.parametrize("odd", ["archive/data/\u00e9", "archive/data/9\n", "archive/data/\x7f9", "archive/data/99"])
+def test_a_name_among_many(odd: str, slowly: Callable[[bytes], Any]) -> None:
+    """Of the length of its neighbours in bytes, or not; a newline parts no names."""
+    parts = [Part(b"archive/data/%d" % number) for number in range(10, 90)]
+    parts[40] = Part(odd.encode())
+    data = build(parts)
+    assert outcome(data) == slowly(data)
+
+
+@pytest.mark.parametrize("number", [-1, 0xFFFF_FFFE, 0xFFFF_FFFF])
+@pytest.mark.parametrize("at", [20, 24, 42])
+def test_sizes_and_offsets_at_the_end_of_their_range(number: int, at: int, slowly: Callable[[bytes], Any]) -> None:
+    data = bytearray(build([Part(b"archive/data/%d" % number, b"1234") for number in range(10, 60)]))
+    entry = data.index(b"PK\1\2") + 30 * (46 + len("archive/data/10"))
+    data[entry + at : entry + at + 4] = (number & 0xFFFFFFFF).to_bytes(4, "little")
+    assert outcome(bytes(data)) == slowly(bytes(data))
+
+
+BEYOND: list[tuple[str, bytes | int]] = [
+    ("archive/data.pkl", b"N."),
+    *((f"archive/data/{number}", bytes([number]) * 100) for number in range(4)),
+    ("archive/data/4", 0xFFFF_FFFF),
+    *((f"archive/data/{number}", bytes([number]) * 100) for number in range(5, 9)),
+    ("archive/data/9", 1 << 32),
+    *((f"archive/data/{number}", bytes([number]) * 100) for number in range(10, 14)),
+]
+
+
+def test_every_byte_beyond_4_gib(tmp_path: Path, slowly: Callable[[Path], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Descriptors of 64 bits and headers with their own offset are taken many at once as well, and no less exactly."""
+    path = tmp_path / "big.pt"
+    data_at = bigzip.write(path, BEYOND)
+    expected = outcome(path)
+    assert [member.offset for _, member in expected[0]] == list(data_at.values())
+    assert expected == slowly(path)
+    seen = []
+    check = zip_local._check_header
+    with monkeypatch.context() as patch:
+        patch.setattr(zip_local, "_check_header", lambda windows, entry: (seen.append(entry[2]), check(windows, entry))[1])
+        outcome(path)
+    assert seen == ["archive/data.pkl", "archive/data/4", "archive/data/5", "archive/data/9"]
+    rng = random.Random(4)
+    ends = {name: data_at[name] + (content if isinstance(content, int) else len(content)) for name, content in BEYOND}
+    names = list(ends)
+    with path.open("r+b") as file:
+        for last, name in zip(names[3:], names[4:], strict=False):
+            for at in range(ends[last], data_at[name]):
+                file.seek(at)
+                byte = file.read(1)[0]
+                file.seek(at)
+                file.write(bytes([byte ^ rng.randrange(1, 256)]))
+                file.flush()
+                assert outcome(path) == slowly(path), (name, at)
+                file.seek(at)
+                file.write(bytes([byte]))
+
+
+@pytest.mark.parametrize("gap", [10, 40_000])
+def test_a_file_that_shrinks_between_directory_and_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gap: int) -> None:
+    """Whether headers are read together or one by one: an error, and no short bytes."""
+    path = tmp_path / "model.pt"
+    path.write_bytes(build([Part(b"archive/data/%d" % number, b"1" * gap) for number in range(40)]))
+    judge = zip_pass.data_starts
+
+    def shrunk(*arguments: Any) -> None:
+        with path.open("r+b") as file:
+            file.truncate(gap * 20)
+        judge(*arguments)
+
+    monkeypatch.setattr(zip_local, "data_starts", shrunk)
+    assert outcome(path)[0] == "SL004"

@@ -336,3 +336,84 @@ def test_a_name_is_a_name() -> None:
     """No other object takes the place of a function in the lane."""
     graph = held(b"\x80\x02N" + many(5)[2:-1] + b"\x86.")
     assert all(type(graph.log[0]) is Global for _ in graph.runs)
+
+
+# ---- records that are none after all: the lane stops in front of them, and the loop says what is wrong --------------------------------------
+
+
+def bent(count: int, old: bytes, new: bytes) -> bytes:
+    """`many` with the first `old` of its second half replaced."""
+    data = many(count)
+    at = data.index(old, len(data) // 2)
+    return data[:at] + new + data[at + len(old) :]
+
+
+def slots_of_many() -> list[bytes]:
+    """The GETs by which the records of `many` name what they share."""
+    writer = Writer(300)
+    writer.put()
+    one(writer, 0, named=True)
+    return [get(writer.memo[what]) for what in ("function", "storage", "FloatStorage", "hooks")]
+
+
+FUNCTION, TAG, TYPE, HOOKS = slots_of_many()
+ODD = {
+    "a name longer than it says": (text("layers.15.weight"), b"X\x0f\0\0\0layers.15.weight"),
+    "a name shorter than it says": (text("layers.15.weight"), b"X\x11\0\0\0layers.15.weight"),
+    "a key longer than it says": (text("15"), b"X\x01\0\0\x0015"),
+    "no function": (FUNCTION + b"((", b"(("),
+    "a text for the function": (FUNCTION + b"((", TAG + b"(("),
+    "a text for the storage type": (TAG + TYPE, TAG + TAG),
+    "a text for what makes the hooks": (b"\x89" + HOOKS, b"\x89" + TAG),
+    "a name for the tag": (TAG + TYPE, TYPE + TYPE),
+    "a function that the memo does not hold": (FUNCTION + b"((", get(70_000) + b"(("),
+    "a storage type that the memo does not hold": (TAG + TYPE, TAG + get(70_000)),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_a_record_that_is_none_is_left_to_the_loop(what: str) -> None:
+    data = bent(30, *ODD[what])
+    assert data != many(30) and taken(held(data)) >= 13
+
+
+def test_a_key_that_the_memo_does_not_hold_is_left_to_the_loop() -> None:
+    data = bent(30, text("15"), get(70_000))
+    assert taken(held(data)) == 14
+    with pytest.raises(CheckpointError, match="the memo holds no object 70000"):
+        interpret(data, budget=Budget(Limits()), lane=True)
+
+
+@pytest.mark.parametrize("slot", [299, 300 + 5 + 8 * 40 + 2, 1_000, 2**31])
+def test_what_nobody_put_into_the_memo_cannot_be_got(slot: int) -> None:
+    """In front of what the lane put there, and behind it."""
+    data = many(40)[:-1] + b"0" + get(slot) + b"."
+    assert taken(held(data)) == 39
+    with pytest.raises(CheckpointError, match=f"the memo holds no object {slot}"):
+        interpret(data, budget=Budget(Limits()), lane=True)
+
+
+def test_keys_that_are_no_text_are_judged_one_by_one() -> None:
+    """A number names a storage as its digits do; whatever else stands there is refused, with the lane and without it."""
+    for content, verdict in ((b"K\x07", True), (b"N", False), (b"]", False)):
+        writer = Writer(300)
+        head = b"\x80\x02}" + writer.put() + b"(" + one(writer, 0, named=True)
+        head += writer.once("slot", text("x")) + writer.once(("key", "1"), content)
+        data = head + b"".join(one(writer, index, named=True) for index in range(1, 5)) + b"u."
+        graph = held(data)
+        assert [type(key) for run in graph.runs for key in run.keys] != [str] * 4
+        judgement = vet(graph, load_policy("checkpoint"), limits=Limits())
+        assert (judgement.vetted is not None) is verdict, judgement.findings
+        if judgement.vetted is not None:
+            assert sorted(sid.key for sid in judgement.vetted.storages.values()) == ["0", "2", "3", "4", "7"]
+
+
+def test_more_shapes_than_are_kept_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("safeload.machine.lane.MAX_CACHED", 3)
+    writer = Writer(300)
+    numels = [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 5, 1]
+    data = b"\x80\x02]" + writer.put() + b"("
+    for at, numel in enumerate(numels):
+        data += writer.tensor(str(at), "FloatStorage", "cpu", numel, 0, (numel,), (1,), False, False)
+    graph = held(data + b"e.")
+    assert [geometry.numel for run in graph.runs for geometry in run.geometries] == numels[1:]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
+import msgspec
 import pytest
+from hostile.hostile import archive
 
 import safeload
+from policy.listings import Refused, outcome, refused
 from safeload.errors import PolicyFileError
 from safeload.opcodes.assemble import assemble
 from safeload.policy.contracts import dtype_state
 from safeload.policy.lines import positions
 from safeload.policy.resolve import load_policy, policy_from_dict
+from safeload.values import OpaqueObject
 
 
 class NoKinds:
@@ -42,6 +47,41 @@ def state(names: Any, fields: Any) -> tuple[Any, ...]:
 )
 def test_fields_of_a_dtype(names: Any, fields: Any, message: str) -> None:
     assert message in str(dtype_state(state(names, fields), NoKinds()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("place", range(3), ids=["itemsize", "alignment", "flags"])
+@pytest.mark.parametrize("wrong", ["8", 8.0, True, None])
+def test_the_numbers_of_a_dtype_are_ints(place: int, wrong: Any) -> None:
+    numbers: list[Any] = [8, 1, 16]
+    assert dtype_state((3, "|", None, None, None, *numbers), NoKinds()) is None  # type: ignore[arg-type]
+    numbers[place] = wrong
+    assert "are ints" in str(dtype_state((3, "|", None, None, None, *numbers), NoKinds()))  # type: ignore[arg-type]
+
+
+ADDICT = "GLOBAL addict.addict Dict\nEMPTY_TUPLE\nNEWOBJ\n"
+VALUE = "GLOBAL ml_collections.config_dict.config_dict ConfigDict\nEMPTY_TUPLE\nNEWOBJ\n"
+BOXES = "GLOBAL box.box_list BoxList\nEMPTY_TUPLE\nNEWOBJ\n"
+HELD = "EMPTY_DICT\nMARK\nBINUNICODE 'a'\nBININT1 1\nSETITEMS\n"
+STATES: dict[str, tuple[str, Any]] = {  # the state that a configuration is given, and what it then is; None: refused
+    "itself": (f"{ADDICT}BINPUT 0\nMARK\nBINUNICODE 'a'\nBININT1 1\nSETITEMS\nBINGET 0\nBUILD\n", {"a": 1}),
+    "another one": (f"{ADDICT}{ADDICT}BUILD\n", {}),
+    "a class": (f"{ADDICT}GLOBAL addict.addict Dict\nBUILD\n", None),
+    "another node": (f"{ADDICT}GLOBAL builtins list\nBUILD\n", None),
+    "a list": (f"{ADDICT}EMPTY_LIST\nBUILD\n", None),
+    "items that are no list": (f"{BOXES}EMPTY_DICT\nBINUNICODE 'items'\nBININT1 1\nSETITEM\nBUILD\n", None),
+    "a value that holds a value": (f"{VALUE}EMPTY_DICT\nBINUNICODE '_fields'\n{VALUE}SETITEM\nBUILD\n", None),
+    "a value that holds a dict": (f"{VALUE}EMPTY_DICT\nBINUNICODE '_fields'\n{HELD}SETITEM\nBUILD\n", {"a": 1}),
+}
+
+
+@pytest.mark.parametrize("what", STATES)
+def test_the_state_of_a_configuration(what: str) -> None:
+    listing, value = STATES[what]
+    data = assemble(f"PROTO 2\n{listing}STOP")
+    if value is None:
+        refused(data, "SL305", policy="config-dicts")
+    else:
+        assert outcome(data, "config-dicts") == value
 
 
 def policy(**entry: Any) -> dict[str, Any]:
@@ -80,6 +120,55 @@ def test_a_function_that_may_not_be_called_stands_in_rebuild_from_type(function:
     data = assemble(f"PROTO 2\nGLOBAL torch._tensor _rebuild_from_type_v2\n{arguments}REDUCE\nSTOP")
     report = safeload.scan(data)
     assert report.verdict == "rejected" and {"SL302", "SL304"} & {finding.rule for finding in report.errors}
+
+
+def test_a_policy_that_permits_no_call_of_a_function_permits_none_inside_of_another_call() -> None:
+    """No policy file says so, since the constructor has no other use; a `Policy` that its caller made may."""
+    base = load_policy("checkpoint")
+    function = "torch._utils._rebuild_tensor_v2"
+    entry = msgspec.structs.replace(base.allow_exact[function], uses=frozenset({"reference"}))
+    changed = msgspec.structs.replace(base, allow_exact={**base.allow_exact, function: entry})
+    stored = "MARK\nBINUNICODE 'storage'\nGLOBAL torch FloatStorage\nBINUNICODE '0'\nBINUNICODE 'cpu'\nBININT1 6\nTUPLE\nBINPERSID\n"
+    inner = f"MARK\n{stored}BININT1 0\nBININT1 6\nTUPLE1\nBININT1 1\nTUPLE1\nNEWFALSE\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\nTUPLE\n"
+    typed = "GLOBAL torch._tensor _rebuild_from_type_v2\nMARK\nGLOBAL torch._utils _rebuild_tensor_v2\nGLOBAL torch Tensor\n"
+    data = archive(f"{typed}{inner}NONE\nTUPLE\nREDUCE\n")
+    assert not isinstance(outcome(data), Refused)
+    refused(data, "SL302", policy=changed)
+
+
+def test_an_instance_by_reconstructor_of_what_is_made_by_arguments_is_a_record_where_records_are_kept() -> None:
+    """`object.__new__(deque)` raises in CPython, and what is never made so has no meaning of ours; `inspect` keeps it, other policies refuse it."""
+    data = assemble("PROTO 2\nGLOBAL copyreg _reconstructor\nGLOBAL collections deque\nGLOBAL builtins object\nNONE\nTUPLE3\nREDUCE\nSTOP")
+    found = outcome(data, "inspect")
+    assert isinstance(found, OpaqueObject)
+    refused(data, "SL302")
+
+
+def test_a_record_whose_entry_has_expired_says_until_when_it_held() -> None:
+    document = {
+        **HEAD, "extends": ["checkpoint"],
+        "opaque": [{"id": "theirs", "globals": ["acme.X"], "capability": "data.container", "reason": "r", "evidence": ["e"], "expires": "2026-11-28"}],
+    }  # fmt: skip
+    ours = policy_from_dict(document, today=datetime.date(2026, 11, 1))
+    data = assemble("PROTO 2\nGLOBAL acme X\nEMPTY_TUPLE\nNEWOBJ\nSTOP")
+    assert isinstance(outcome(data, ours.on(datetime.date(2026, 11, 28))), OpaqueObject)
+    after = ours.on(datetime.date(2026, 11, 29))
+    refused(data, "SL321", policy=after)
+    (finding,) = safeload.scan(data, policy=after).errors
+    assert finding.message == "acme.X is called, and entry 'theirs' of policy ours let it through until 2026-11-28 and has expired"
+
+
+def test_a_storage_id_of_bytes_is_one_of_text_where_it_is_ascii() -> None:
+    """So Python 2 wrote them, and so `encoding="bytes"` leaves them."""
+
+    def saved(key: str) -> bytes:
+        stored = f"MARK\nSHORT_BINSTRING b'storage'\nGLOBAL torch FloatStorage\nSHORT_BINSTRING {key}\nSHORT_BINSTRING b'cpu'\nBININT1 6\nTUPLE\nBINPERSID\n"
+        shape = "BININT1 0\nBININT1 6\nTUPLE1\nBININT1 1\nTUPLE1\nNEWFALSE\nGLOBAL collections OrderedDict\nEMPTY_TUPLE\nREDUCE\n"
+        return archive(f"GLOBAL torch._utils _rebuild_tensor_v2\nMARK\n{stored}{shape}TUPLE\nREDUCE\n")
+
+    assert outcome(saved("b'0'"), encoding="bytes").shape == (6,)
+    found = outcome(saved("b'\\xe9'"), encoding="bytes")
+    assert isinstance(found, Refused) and "SL306" in found.rules
 
 
 def fraction(number: int) -> str:

@@ -235,6 +235,8 @@ def test_files_that_provenance_names(tmp_path: Path) -> None:
     assert problems(signed("key.pem")) == [("provenance.key", "'key.pem' is relative to no file; give an absolute path, or base=")]
     missing = document(extends=["checkpoint"], provenance={"require": "sha256", "lock": str(tmp_path / "no.lock")})
     assert problems(missing)[0][0] == "provenance.lock"
+    (tmp_path / "no.lock").write_text("schema = 1\n", encoding="utf-8")
+    assert [(path, "no.lock': " in why) for path, why in problems(missing)] == [("provenance.lock", True)]
 
 
 def test_of_two_entries_for_one_name_the_one_that_ends_first_stays(tmp_path: Path) -> None:

@@ -71,6 +71,14 @@ def test_a_state_of_any_bytes_means_what_it_means_to_cpython(kind: tuple[str, in
     assert found == wanted
 
 
+def test_bytes_of_bytes_are_those() -> None:
+    """`bytes(b"...")` copies nothing that is not there; `bytes(5)` would make five."""
+    for content in (b"", b"a\0\xff"):
+        made = stream(f"GLOBAL builtins bytes\nSHORT_BINBYTES {content!r}\nTUPLE1\nREDUCE\n", 3)
+        assert outcome(made) == pickle.loads(made) == content
+    refused(stream("GLOBAL builtins bytes\nBININT1 5\nTUPLE1\nREDUCE\n", 3), "SL304")
+
+
 @pytest.mark.parametrize(
     ("function", "args"),
     [

@@ -1,0 +1,94 @@
+"""The prover of runs says what the prover of single records says: of every fault in any record of a run, and at the limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from containers.zipbuild import Part, build
+from machine.test_lane import Writer, text
+
+import safeload
+from safeload.api import read
+from safeload.limits import Limits
+from safeload.machine.lane import Lane
+
+Record = tuple[str, int, int, tuple[int, ...], tuple[int, ...], str]  # key, elements of the storage, offset, size, stride, location
+
+COUNT = 12
+
+
+def plain(index: int) -> Record:
+    return (f"k{index}", 4, 0, (2, 2), (2, 1), "cpu")
+
+
+def saved(records: list[Record], contents: dict[str, int]) -> bytes:
+    """A torch zip of these tensors of floats; `contents` are the bytes of its storages."""
+    writer = Writer(300)
+    data = b"\x80\x02}" + writer.put() + b"("
+    for at, (key, numel, offset, size, stride, place) in enumerate(records):
+        data += writer.once(("name", at), text(f"w{at}")) + writer.tensor(key, "FloatStorage", place, numel, offset, size, stride, False, False)
+    parts = [Part(b"a/data.pkl", data + b"u."), Part(b"a/byteorder", b"little")]
+    return build([*parts, *(Part(f"a/data/{key}".encode(), bytes(size)) for key, size in contents.items()), Part(b"a/version", b"3\n")])
+
+
+def proved(data: bytes, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int] | None = None) -> Any:
+    """The report with runs, which has to be the one without them."""
+    whole = read(data, limits=Limits(**(limits or {})))
+    with monkeypatch.context() as patch:
+        patch.setattr(Lane, "take", lambda *_: 0)
+        single = read(data, limits=Limits(**(limits or {})))
+    assert any(graph.runs for _, _, graph in whole.graphs) and not any(graph.runs for _, _, graph in single.graphs)
+    assert whole.report == single.report
+    return whole.report
+
+
+CONTENTS = {f"k{index}": 16 for index in range(COUNT)}
+
+FAULTS: dict[str, tuple[Record, int, list[str]]] = {  # the record, the bytes of the storage at its place, what is found
+    "none": (("its own", 4, 0, (2, 2), (2, 1), "cpu"), 16, []),
+    "no such storage": (("other", 4, 0, (2, 2), (2, 1), "cpu"), 16, ["SL403", "SL403"]),
+    "a storage with less in it": (("its own", 4, 0, (2, 2), (2, 1), "cpu"), 12, ["SL402", "SL403"]),
+    "a storage with more in it": (("its own", 4, 0, (2, 2), (2, 1), "cpu"), 20, ["SL402", "SL403"]),
+    "an earlier storage of another length": (("k3", 3, 0, (3,), (1,), "cpu"), 16, ["SL404"]),
+    "an earlier storage on another device": (("k3", 4, 0, (2, 2), (2, 1), "cuda:0"), 16, ["SL404"]),
+    "an earlier storage again": (("k3", 4, 1, (3,), (1,), "cpu"), 16, []),
+    "a view that leaves": (("its own", 4, 1, (2, 2), (2, 1), "cpu"), 16, ["SL401"]),
+    "a view that leaves an earlier storage": (("k3", 4, 4, (1,), (1,), "cpu"), 16, ["SL401"]),
+    "sizes without strides": (("its own", 4, 0, (2, 2), (1,), "cpu"), 16, ["SL405"]),
+    "no elements and no storage": (("none", 0, 0, (0,), (1,), "cpu"), 16, []),
+}
+
+
+def faulty(what: str, at: int) -> tuple[bytes, list[str]]:
+    """`COUNT` tensors, one of them another one; and the rules that speak against it."""
+    (key, *rest), nbytes, rules = FAULTS[what]
+    record: Any = (f"k{at}" if key == "its own" else key, *rest)
+    return saved([record if index == at else plain(index) for index in range(COUNT)], {**CONTENTS, f"k{at}": nbytes}), rules
+
+
+@pytest.mark.parametrize("what", FAULTS)
+@pytest.mark.parametrize("at", [5, COUNT - 1])
+def test_a_fault_in_a_run(what: str, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, rules = faulty(what, at)
+    report = proved(data, monkeypatch)
+    assert [finding.rule for finding in report.errors] == rules, report.errors
+    assert report.verdict == ("rejected" if rules else "accepted")
+
+
+@pytest.mark.parametrize(("name", "most"), [("tensors", COUNT), ("tensor_bytes", 16), ("total_tensor_bytes", 16 * COUNT)])
+def test_a_run_within_a_limit_and_beyond_it(name: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exactly so many pass; with one less the budget says so, at the record at which it ran out."""
+    data = saved([plain(index) for index in range(COUNT)], CONTENTS)
+    report = proved(data, monkeypatch, {name: most})
+    assert (report.verdict, report.tensors, report.tensor_bytes) == ("accepted", COUNT, 16 * COUNT)
+    report = proved(data, monkeypatch, {name: most - 1})
+    assert [finding.rule for finding in report.errors] == ["SL901"] and name in report.errors[0].message
+    assert safeload.scan(data, limits={name: most - 1}).verdict == report.verdict != "accepted"
+
+
+def test_a_record_that_is_refused_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of one more than may be, one of which is none: the limit holds, and what is wrong is said."""
+    data, rules = faulty("a view that leaves", 5)
+    report = proved(data, monkeypatch, {"tensors": COUNT - 1})
+    assert [finding.rule for finding in report.errors] == rules == ["SL401"]

@@ -138,3 +138,19 @@ def test_the_first_string_that_is_no_text_is_named() -> None:
     with pytest.raises(CheckpointError, match="Python 2") as caught:
         interpret(data, budget=Budget())
     assert caught.value.offset == 0
+
+
+@pytest.mark.parametrize(
+    "listing",
+    ["GLOBAL {module} {name}", "MARK\nINST {module} {name}", "BINUNICODE '{module}'\nBINUNICODE '{name}'\nSTACK_GLOBAL"],
+    ids=["GLOBAL", "INST", "STACK_GLOBAL"],
+)
+@pytest.mark.parametrize("long", ["module", "name"])
+def test_a_name_beyond_the_limit_in_every_spelling(listing: str, long: str) -> None:
+    for length in (40, 41):
+        data = assemble(f"{listing.format(**{'module': 'm', 'name': 'n', long: 'x' * length})}\nSTOP")
+        if length == 40:
+            assert len(interpret(data, budget=Budget(Limits(global_name_bytes=40))).globals) == 1
+        else:
+            with pytest.raises(LimitExceeded, match="global_name_bytes"):
+                interpret(data, budget=Budget(Limits(global_name_bytes=40)))

@@ -33,7 +33,7 @@ from safeload.budget import Budget
 from safeload.containers.compressed import codec_of, inflate
 from safeload.errors import CheckpointError, StreamError
 from safeload.escape import INVISIBLE
-from safeload.lazy import Checkpoint, LazyTensor, _children
+from safeload.lazy import Checkpoint, LazyTensor, children
 from safeload.opcodes.assemble import assemble, disassemble
 from safeload.opcodes.decode import decode
 from safeload.policy.resolve import load_policy
@@ -92,7 +92,7 @@ def same(lazy: Any, value: Any) -> None:
         if (id(left), id(right)) in seen:
             continue
         seen.add((id(left), id(right)))
-        ours, theirs = _children(left), _children(right)
+        ours, theirs = children(left), children(right)
         if ours is None or theirs is None:
             continue
         assert [key for key, _ in ours] == [key for key, _ in theirs]

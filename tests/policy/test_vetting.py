@@ -169,3 +169,135 @@ def test_what_stands_twice_is_visited_once() -> None:
     records = f"{name('acme', 'f')}BINPUT 1\nPOP\nNONE\nBINPUT 0\nPOP\n" + "BINGET 1\nBINGET 0\nBINGET 0\nTUPLE2\nREDUCE\nBINPUT 0\nPOP\n" * 40 + "BINGET 0\n"
     for listing in (shared, records):
         assert safeload.scan(stream(listing), policy="inspect").verdict == "accepted"
+
+
+# ---- one finding for one fault -------------------------------------------------------------------------------------------------------------
+
+DENIED = call("acme", "f")
+NO_STORAGE = "a persistent id is not ('storage', type, key, location, numel)"
+NO_PARTS = "a storage id does not hold a storage type, a key, a location and a number of elements"
+NO_VIEW = "the view of a storage id is not (key, offset, size)"
+
+
+def pid(*parts: str) -> str:
+    """A tuple as a persistent id."""
+    return "MARK\n" + "".join(parts) + "TUPLE\nBINPERSID\n"
+
+
+def stored(key: str = text("0"), location: str = text("cpu"), numel: str = integer(6), kind: str = name("torch", "FloatStorage"), view: str = "") -> str:
+    """A persistent id of torch's grammar, from parts."""
+    return pid(text("storage"), kind, key, location, numel, view)
+
+
+@pytest.mark.parametrize(
+    ("listing", "wanted"),
+    [
+        (DENIED + "NONE\nBUILD\n", ["SL301"]),
+        (DENIED + "NONE\nAPPEND\n", ["SL301"]),
+        (DENIED + "NONE\nNONE\nSETITEM\n", ["SL301"]),
+        (DENIED + "EMPTY_TUPLE\nREDUCE\n", ["SL301"]),
+        (name("acme", "C") + "NONE\nBUILD\n", ["SL301"]),
+        (call("collections", "OrderedDict") + "EMPTY_TUPLE\nREDUCE\n", ["SL303"]),
+        (name("collections", "OrderedDict") + "NONE\nBUILD\n", ["SL305"]),
+        (storage() + "NONE\nBUILD\n", ["SL305"]),
+        (f"{name('copyreg', '_reconstructor')}MARK\n{name('acme', 'C')}{name('builtins', 'object')}NONE\nTUPLE\nREDUCE\n", ["SL301"]),
+        (f"{name('copyreg', '_reconstructor')}MARK\n{name('collections', 'OrderedDict')}{name('builtins', 'object')}NONE\nTUPLE\nREDUCE\n", ["SL302"]),
+        (new("joblib.numpy_pickle", "NumpyArrayWrapper") + paired(subclass=name("numpy", "ndarray")) + "BUILD\n", ["SL409"]),
+    ],
+)
+def test_what_is_refused_is_said_once(listing: str, wanted: list[str]) -> None:
+    assert [finding.rule for finding in safeload.scan(archive(listing)).errors][: len(wanted) + 1] == wanted
+
+
+@pytest.mark.parametrize(
+    ("listing", "said"),
+    [
+        (pid(), NO_STORAGE),
+        (pid(text("storage")), NO_STORAGE),
+        (pid(text("module")), NO_STORAGE),
+        (pid(text("module"), "NONE\n", "NONE\n"), NO_STORAGE),
+        (pid(text("storage"), name("torch", "FloatStorage"), text("0"), text("cpu")), NO_STORAGE),
+        (pid(text("storages"), name("torch", "FloatStorage"), text("0"), text("cpu"), integer(6)), NO_STORAGE),
+        (pid(text("storage"), name("torch", "FloatStorage"), text("0"), text("cpu"), integer(6), "NONE\n", "NONE\n"), NO_STORAGE),
+        (pid(text("module"), text("x"), "NONE\n", "NONE\n"), "a module id is not ('module', class, file, source)"),
+        (pid(text("module"), name("acme", "C"), integer(1), "NONE\n"), "a module id is not ('module', class, file, source)"),
+        (pid(text("module"), name("acme", "C"), "NONE\n", integer(1)), "a module id is not ('module', class, file, source)"),
+        (stored(key=integer(-1)), NO_PARTS),
+        (stored(key=integer(1 << 63)), NO_PARTS),
+        (stored(key="NEWTRUE\n"), NO_PARTS),
+        (stored(key="BINBYTES b'\\xff'\n"), NO_PARTS),
+        (stored(location="BINBYTES b'\\xff'\n"), NO_PARTS),
+        (stored(location="NONE\n"), NO_PARTS),
+        (stored(numel=integer(-1)), NO_PARTS),
+        (stored(numel=integer(1 << 63)), NO_PARTS),
+        (stored(numel="NEWTRUE\n"), NO_PARTS),
+        (stored(kind=text("FloatStorage")), NO_PARTS),
+        (stored(kind=name("torch", "float32")), "torch.float32 is no storage type"),
+        (stored(kind=name("collections", "OrderedDict")), "collections.OrderedDict is no storage type"),
+        *[(stored(view=view), NO_VIEW) for view in (integer(1), text("abc"), "EMPTY_TUPLE\n", f"{text('v')}{integer(0)}TUPLE2\n")],
+        *[
+            (stored(view=f"{first}{second}{third}TUPLE3\n"), NO_VIEW)
+            for first, second, third in (
+                (integer(0), integer(0), integer(1)), (text("v"), integer(-1), integer(1)), (text("v"), integer(0), integer(-1)),
+                (text("v"), text("0"), integer(1)), (text("v"), integer(0), "NEWTRUE\n"), ("BINBYTES b'\\xff'\n", integer(0), integer(1)),
+            )
+        ],
+        (stored(view=f"MARK\n{text('v')}{integer(0)}{integer(1)}{integer(1)}TUPLE\n"), NO_VIEW),
+        (stored(view=listed(text("v"), integer(0), integer(1))), NO_VIEW),
+    ],
+)  # fmt: skip
+def test_a_persistent_id_is_refused_by_what_is_wrong_with_it(listing: str, said: str) -> None:
+    found = [(finding.rule, finding.message) for finding in safeload.scan(archive(listing)).errors if finding.rule == "SL306"]
+    assert found == [("SL306", said)]
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        stored(),
+        stored(key=integer(0)),
+        stored(key="BINBYTES b'0'\n", location="BINBYTES b'cpu'\n"),
+        stored(view="NONE\n"),
+        stored(view=f"{text('v')}{integer(0)}{integer(0)}TUPLE3\n"),
+        stored(view=f"BINBYTES b'v'\n{integer(2)}{integer(4)}TUPLE3\n"),
+    ],
+)
+def test_honest_ids_of_storages(listing: str) -> None:
+    assert safeload.scan(archive(listing)).verdict == "accepted"
+
+
+def test_the_records_of_inspect_may_be_given_what_changes_later() -> None:
+    """They hold their state as it is in the end, as the replay shows it; only what a constructor has read must stay."""
+    late = "EMPTY_DICT\nBINPUT 0\nPOP\n{}BINGET 0\nBUILD\nBINPUT 1\nPOP\nBINGET 0\n" + text("a") + "NONE\nSETITEM\nPOP\nBINGET 1\n"
+    assert outcome(stream(late.format(new("acme", "C"))), "inspect").state == {"a": None}
+    (error,) = safeload.scan(stream(late.format(new("argparse", "Namespace")))).errors
+    assert (error.rule, error.message) == ("SL206", "argparse.Namespace is given a container that changes afterwards")
+
+
+def test_a_list_in_a_tuple_must_not_change_either() -> None:
+    size = "EMPTY_LIST\nBINPUT 0\nBININT1 5\nAPPEND\n"
+    parts = tensor(ints(1, 0), ints(1, 1)) + tensor(ints(0), ints(1)) + size
+    layout = call("torch.serialization", "_get_layout", text("torch.sparse_coo"))
+    made = f"{name('torch._utils', '_rebuild_sparse_tensor')}{layout}MARK\n{parts}TUPLE\nTUPLE2\nREDUCE\n"
+    rules = [finding.rule for finding in safeload.scan(archive(f"{made}BINGET 0\nNONE\nAPPEND\nPOP\n")).errors]
+    assert "SL206" in rules and "SL206" not in [finding.rule for finding in safeload.scan(archive(made)).errors]
+
+
+@pytest.mark.parametrize(
+    ("once", "entries"),
+    [
+        (new("argparse", "Namespace") + "BINGET 0\nBUILD\n", 2_000),
+        (call("collections", "OrderedDict", "BINGET 1\n"), 2_000),
+        (call("collections", "Counter", "BINGET 2\n"), 2_000),
+    ],
+    ids=["state", "pairs", "counts"],
+)
+def test_what_calls_and_states_take_over_is_paid_for(once: str, entries: int) -> None:
+    """4 Mi items are free; more than that may only be copied out of as many bytes."""
+    keys = "".join(f"BINUNICODE 'k{number}'\n" + "{}" + "SETITEM\n" for number in range(entries))
+    both = f"EMPTY_DICT\n{keys.replace('{}', 'BININT1 1' + chr(10))}BINPUT 0\nBINPUT 2\nPOP\n"
+    both += listed(*[f"BINUNICODE 'k{number}'\nNONE\nTUPLE2\n" for number in range(entries)]) + "BINPUT 1\nPOP\n"
+    whole = both + (once + "POP\n") * 2_300 + "NONE\n"
+    report = safeload.scan(stream(whole), limits={"copy_ratio": 1})
+    assert [finding.rule for finding in report.errors] == ["SL901"] and "its calls copy more" in report.errors[0].message
+    assert safeload.scan(stream(whole), limits={"copy_ratio": 1_000}).verdict == "accepted"

@@ -16,6 +16,7 @@ from safeload.errors import CheckpointError, PolicyRejected
 from safeload.opcodes.assemble import assemble
 from safeload.values import OpaqueObject
 from tests.containers.test_compressed import COMPRESS
+from tests.containers.zipbuild import Part, build
 from tests.formats.test_npy import DTYPES
 
 PAYLOAD = b"cposix\nmkdir\n(S'joblib-payload-ran'\ntR."
@@ -326,3 +327,19 @@ def test_every_cut_and_flip_ends_within_the_law() -> None:
 
 def test_a_plain_pickle_is_no_joblib_file() -> None:
     assert safeload.scan(pickle.dumps({"a": np.arange(3)})).format == "pickle"
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_arrays_are_paid_for(inside: bool) -> None:
+    """One byte, or one array, below what the file needs ends at the state of the last array, also where the file is a member of an archive."""
+    data = dumped([np.arange(6, dtype="<f4"), np.arange(4, dtype="<i8")], protocol=2)
+    member = None
+    if inside:
+        member = "a.joblib"
+        data = build([Part(member.encode(), data), Part(b"b.pkl", pickle.dumps(None, 2))])
+    exact = {"tensors": 2, "total_tensor_bytes": 24 + 32, "tensor_bytes": 32}
+    assert safeload.scan(data, limits=exact).verdict == "accepted"
+    for limit, value in exact.items():
+        errors = safeload.scan(data, limits={limit: value - 1}).errors
+        assert [(error.rule, error.member) for error in errors] == [("SL901", member)], errors
+        assert errors[0].offset is not None

@@ -6,14 +6,18 @@ import pickletools
 from struct import pack
 
 import pytest
+from containers.zipbuild import Part, build
 from hostile.hostile import archive, ints, storage, stream, tensor, vector
 from policy.listings import array, call, dtype, dtype_state, floats, indices, integer, name, outcome, paired, quantized, raw, scalar, sparse, text
 
 import safeload
 from safeload.budget import FREE_COPIES_BYTES, Copies
+from safeload.formats import judging
 from safeload.formats.judging import Judging
 from safeload.limits import Limits
 from safeload.storage import prover
+from safeload.storage.prove import prove
+from safeload.storage.records import Proof
 
 LONG, CUT = "k" * 50, "k" * 40
 SIX = tensor(ints(6), ints(1))
@@ -180,21 +184,23 @@ def test_each_tensor_is_paid_for_and_a_limit_names_the_call(listing: str, tensor
 @pytest.mark.parametrize(
     "made",
     [
-        lambda: scalar(dtype("V100000"), "BINGET 0\n"),
-        lambda: array(dtype("u1"), ints(100_000), "BINGET 0\n"),
-        lambda: call("numpy._core.numeric", "_frombuffer", "BINGET 0\n" + dtype("u1") + ints(100_000) + text("C")),
+        lambda: scalar(dtype(f"V{1 << 20}"), "BINGET 0\n"),
+        lambda: array(dtype("u1"), ints(1 << 20), "BINGET 0\n"),
+        lambda: call("numpy._core.numeric", "_frombuffer", "BINGET 0\n" + dtype("u1") + ints(1 << 20) + text("C")),
     ],
     ids=["scalar", "array", "frombuffer"],
 )
 def test_bytes_that_many_arrays_copy_are_paid_for(made: object) -> None:
-    """4 MiB are free, and each array takes 100,000 bytes of one argument that stands in the file once."""
-    listing = raw(bytes(100_000)) + "BINPUT 0\nPOP\n" + (made() + "POP\n") * 60 + "NONE\n"  # type: ignore[operator]
-    (finding,) = safeload.scan(archive(listing), limits={"copy_ratio": 1}).findings
-    made_at = [place for opcode, _, place in pickletools.genops(stream(listing)) if opcode.name == ("BUILD" if "BUILD" in listing else "REDUCE")]
-    each = len(made_at) // 60
-    free = FREE_COPIES_BYTES + len(stream(listing))
-    assert (finding.rule, finding.member, finding.offset) == ("SL901", "a/data.pkl", made_at[each * (free // 100_000 + 1) - 1])
-    assert safeload.scan(archive(listing), limits={"copy_ratio": 1_000}).verdict == "accepted"
+    """4 MiB are free, the stream pays for 1 more, and each array takes 1 MiB of one argument that stands in the file once."""
+    listing = raw(b"a" * (1 << 20)) + "BINPUT 0\nPOP\n" + (made() + "POP\n") * 8 + "NONE\n"  # type: ignore[operator]
+    data = stream(listing)
+    (finding,) = safeload.scan(data, limits={"copy_ratio": 1}).findings
+    made_at = [place for opcode, _, place in pickletools.genops(data) if opcode.name == ("BUILD" if "BUILD" in listing else "REDUCE")]
+    each = len(made_at) // 8
+    assert (finding.rule, finding.member, finding.offset) == ("SL901", None, made_at[each * (((FREE_COPIES_BYTES + len(data)) >> 20) + 1) - 1])
+    inside = safeload.scan(build([Part(b"a.pkl", data), Part(b"b.pkl", stream("NONE\n"))]), limits={"copy_ratio": 1}).findings
+    assert [(finding.rule, finding.member) for finding in inside] == [("SL901", "a.pkl")]
+    assert safeload.scan(data, limits={"copy_ratio": 1_000}).verdict == "accepted"
 
 
 NUMBERS = {"float32": "f4", "float64": "f8", "bfloat16": "f4", "int64": "i8", "int8": "i1", "uint8": "u1", "bool": "b1", "complex64": "c8"}
@@ -218,3 +224,33 @@ def test_an_array_of_objects_is_named_as_such_whatever_its_data(data: str) -> No
     for made in (array(dtype("O"), ints(1), data), array(dtype("O"), ints(1, 1), data, "NEWTRUE\n")):
         (error,) = safeload.scan(archive(made)).errors
         assert error.rule == "SL409" and error.message.startswith("a numpy array of Python objects")
+
+
+def proofs(monkeypatch: pytest.MonkeyPatch) -> list[Proof]:
+    """What `prove` gives, for each stream that is judged from now on."""
+    made: list[Proof] = []
+    monkeypatch.setattr(judging, "prove", lambda *args, **more: made.append(prove(*args, **more)) or made[-1])
+    return made
+
+
+def test_a_proof_keeps_no_more_findings_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even until the report cuts them: a stream of a million wrong tensors would make a million."""
+    made = proofs(monkeypatch)
+    for limit in (0, 1, 2, 5):
+        safeload.scan(archive((tensor(ints(9), ints(1)) + "POP\n") * 5 + "NONE\n"), limits={"findings": limit})
+        assert (len(made[-1].findings), made[-1].suppressed, made[-1].plan) == (max(limit, 1), 5 - max(limit, 1), None)
+
+
+def test_what_is_found_leaves_no_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = proofs(monkeypatch)
+    safeload.scan(archive(SIX))
+    assert made[-1].plan is not None and (made[-1].findings, made[-1].suppressed) == ((), 0)
+    assert (made[-1].tensor_count, made[-1].tensor_bytes, made[-1].used_keys) == (1, 24, {"0"})
+    safeload.scan(archive(SIX, {}))
+    assert made[-1].plan is None and (made[-1].tensor_count, made[-1].tensor_bytes, made[-1].used_keys) == (0, 0, {"0"})
+
+
+def test_a_view_of_a_view_says_how_many_elements_there_are() -> None:
+    listing = tensor(ints(3), ints(1), stored=stored(view=f"{text('v')}{integer(1)}{integer(2)}TUPLE3\n"))
+    (error,) = safeload.scan(archive(listing)).errors
+    assert (error.rule, error.message) == ("SL401", "a tensor of size (3), stride (1) and offset 0 reaches element 2 of a storage of 2")

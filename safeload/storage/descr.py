@@ -43,7 +43,7 @@ def _from_text(text: str) -> ArrayDType:
         return from_text(text)
     order, kind, multiple, unit = match.groups()
     if unit not in TIME_UNITS:
-        raise BadArray(f"{text[:40]!a} has no unit of time")
+        raise BadArray(f"{text!a} has no unit of time")
     return ArrayDType(code=f"{kind}8", itemsize=8, byteorder=">" if order == ">" else "<", unit=(unit, int(multiple or 1)))
 
 

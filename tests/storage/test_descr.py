@@ -51,6 +51,11 @@ def test_a_description_means_what_numpy_reads_in_it(of: Any) -> None:
     assert from_descr(of).itemsize == wanted.itemsize
 
 
+@pytest.mark.parametrize(("of", "order"), [("<M8[D]", "<"), ("M8[D]", "<"), ("=m8[D]", "<"), ("|m8[D]", "<"), (">M8[D]", ">")])
+def test_a_time_has_a_byte_order(of: str, order: str) -> None:
+    assert from_descr(of).byteorder == order
+
+
 def test_titles_are_dropped() -> None:
     assert array_dtype(from_descr([(("a title", "a"), "<f4"), ("b", "|b1")])) == np.dtype([("a", "<f4"), ("b", "|b1")])
 

@@ -27,16 +27,14 @@ def program() -> NoReturn:
             sys.stderr.flush()
             os._exit(ended.code)
         raise
-    raise AssertionError("main ends in SystemExit")  # pragma: no cover
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """One command line, for programs that call it. Always ends in `SystemExit`."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding lacks must not end the report
-    code = _run(arguments)
-    sys.exit(code)
+    sys.exit(_run(arguments))
 
 
 def _run(arguments: list[str] | None) -> int:

@@ -10,29 +10,21 @@ and whatever py7zr cannot read (SL144). Without py7zr an archive is named, and n
 
 from __future__ import annotations
 
-import io
-from typing import Any, cast
+from typing import Any
 
 from safeload.budget import Budget, exceeded
 from safeload.containers.base import Container, Member
 from safeload.containers.inflate import RATIO_FLOOR_BYTES
+from safeload.containers.sevenzip_header import SIGNATURE_BYTES, bad, check_coders, opened_file
 from safeload.containers.sniff import SEVENZIP_MAGIC
 from safeload.containers.zip_names import check_distinct, check_paths, decode_name, shown
-from safeload.errors import CheckpointError, ContainerError, UnsupportedFormat
+from safeload.errors import CheckpointError, UnsupportedFormat
 from safeload.findings import Finding
 from safeload.limits import Limits
 from safeload.source import ByteSource
 
 FORMAT = "7z"
 MAGIC = SEVENZIP_MAGIC
-SIGNATURE_BYTES = 32  # the signature, the version, and where the header is (7zFormat.txt, SignatureHeader)
-LZMA, LZMA2, AES = b"\x03\x01\x01", b"\x21", b"\x06\xf1\x07\x01"
-METHODS: dict[bytes, str] = {
-    b"\x00": "Copy", LZMA2: "LZMA2", LZMA: "LZMA", b"\x03": "Delta", b"\x04\x01\x08": "Deflate", b"\x04\x02\x02": "BZip2", b"\x03\x03\x01\x03": "x86",
-    b"\x03\x03\x02\x05": "PPC", b"\x03\x03\x03\x01": "IA64", b"\x03\x03\x05\x01": "ARM", b"\x03\x03\x07\x01": "ARM-Thumb", b"\x03\x03\x08\x05": "SPARC",
-}  # fmt: skip
-"""The methods that are read, by their id (7-Zip's Methods.txt): those whose inflater comes with Python, and filters that reorder a program's bytes."""
-UNREAD = {b"\x03\x04\x01": "PPMd", b"\x04\x01\x09": "Deflate64", b"\x04\xf7\x11\x01": "Zstandard", b"\x04\xf7\x11\x02": "Brotli"}
 
 
 class _Sink:
@@ -65,7 +57,7 @@ class _Archive:
 
     def create(self, name: str) -> _Sink:
         if name not in self.names or name in self.whole:
-            raise _bad(f"py7zr calls a member {shown(name)}, and the header has none of this name")
+            raise bad(f"py7zr calls a member {shown(name)}, and the header has none of this name")
         return _Sink(self, name)
 
     def spend(self, fresh: int) -> None:
@@ -75,38 +67,12 @@ class _Archive:
         self._budget.check_time()
 
 
-class _File(io.RawIOBase):
-    """A source as the file object that py7zr reads. It has no name: py7zr would open that again."""
-
-    def __init__(self, source: ByteSource) -> None:
-        super().__init__()
-        self._source, self._at = source, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        length = max(min(len(buffer), self._source.size - self._at), 0)
-        buffer[:length] = self._source.read(self._at, length) if length else b""
-        self._at += length
-        return length
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = max(offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._source.size}[whence], 0)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-
 def read_sevenzip(source: ByteSource, limits: Limits, budget: Budget) -> Container:
     """Take the archive apart.
 
-    1. The library. 2. The header, by it. 3. What the header says, against the limits. 4. The members. Raises `UnsupportedFormat` SL002, `ContainerError` SL144
-    and SL106, `LimitExceeded`; where the members break off, that is a finding, and those before are there.
+    1. The library. 2. The header, by it, once it is known what reading that takes. 3. What the header says, against the limits. 4. The members.
+    Raises `UnsupportedFormat` SL002, `ContainerError` SL144 and SL106, `LimitExceeded`; where the members break off, that is a finding, and those before are
+    there.
     """
     # 1
     try:
@@ -116,18 +82,16 @@ def read_sevenzip(source: ByteSource, limits: Limits, budget: Budget) -> Contain
     # 2
     opened: Any = None
     try:
-        opened = py7zr.SevenZipFile(cast("Any", io.BufferedReader(_File(source))), "r")
+        opened = py7zr.SevenZipFile(opened_file(source, limits), "r")
         infos = list(opened.list())
         coders = _coders(opened)
         _account(source, opened)
     except CheckpointError:
         raise
-    except py7zr.PasswordRequired:
-        raise _bad("it is encrypted, its names too: nothing of it can be judged") from None
     except Exception as error:  # noqa: BLE001 - another's reader of hostile bytes: whatever it raises is what it thinks of them
-        raise _bad(_why(error)) from None
+        raise bad(_why(error)) from None
     # 3
-    _check_coders(coders, limits)
+    check_coders(coders, limits)
     members, findings = _named(infos, source.size, limits, budget)
     # 4
     archive = _Archive(frozenset(members), limits, budget)
@@ -137,11 +101,11 @@ def read_sevenzip(source: ByteSource, limits: Limits, budget: Budget) -> Contain
     except CheckpointError as error:
         findings += (Finding(rule=error.rule, message=error.message),)
     except Exception as error:  # noqa: BLE001 - as above
-        findings += (Finding(rule="SL144", message=_bad(_why(error)).message),)
+        findings += (Finding(rule="SL144", message=bad(_why(error)).message),)
     else:
         missing = next((name for name in members if name not in archive.whole), None)
         if missing is not None:
-            raise _bad(f"py7zr gives nothing for the member {shown(missing)}")
+            raise bad(f"py7zr gives nothing for the member {shown(missing)}")
     folders = {info.filename + "/": Member(name=info.filename + "/", offset=0, size=0, stored_size=0, role="directory") for info in infos if info.is_directory}
     return Container(
         format=FORMAT,
@@ -152,10 +116,6 @@ def read_sevenzip(source: ByteSource, limits: Limits, budget: Budget) -> Contain
         findings=findings,
         detail="this is a 7z archive, and no member of it is a checkpoint, an array or a pickle",
     )
-
-
-def _bad(why: str) -> ContainerError:
-    return ContainerError(f"the 7z archive cannot be read: {why}", rule="SL144")
 
 
 def _why(error: Exception) -> str:
@@ -169,49 +129,24 @@ def _coders(opened: Any) -> list[tuple[bytes, bytes]]:
     return [(bytes(coder["method"]), bytes(coder.get("properties") or b"")) for folder in folders for coder in folder.coders]
 
 
-def _check_coders(coders: list[tuple[bytes, bytes]], limits: Limits) -> None:
-    for method, properties in coders:
-        if method == AES:
-            raise _bad("it is encrypted: nothing of it can be judged")
-        if method not in METHODS:
-            known = UNREAD.get(method, f"{method.hex()}, which nobody knows")
-            raise _bad(f"a member is packed by the method {known}; pack it again with LZMA2, 7z's own choice")
-        memory = _memory(method, properties)
-        if memory > limits.dictionary_bytes:
-            raise exceeded("dictionary_bytes", limits.dictionary_bytes, f"{METHODS[method]} wants {memory:,} bytes of memory, more")
-
-
-def _memory(method: bytes, properties: bytes) -> int:
-    """Bytes that the method's dictionary takes (lzma-specification.txt; lzma2_decoder.c for the one byte of LZMA2)."""
-    if method == LZMA and len(properties) == 5:
-        return int.from_bytes(properties[1:], "little")
-    if method == LZMA2 and len(properties) == 1 and properties[0] <= 40:
-        return (1 << 32) - 1 if properties[0] == 40 else (2 | properties[0] & 1) << (properties[0] // 2 + 11)
-    if method in (LZMA, LZMA2):
-        raise _bad(f"the properties of {METHODS[method]} are {shown(properties)}")
-    return 0
-
-
 def _account(source: ByteSource, opened: Any) -> None:
     """The signature, the packed streams, a packed header and the header follow each other, and nothing else is in the file."""
     end = SIGNATURE_BYTES + opened.sig_header.nextheaderofs + opened.sig_header.nextheadersize
     if end != source.size:
-        raise _bad(f"{source.size - end:,} bytes follow its header, and belong to nobody")
+        raise bad(f"{source.size - end:,} bytes follow its header, and belong to nobody")
     streams = opened.header.main_streams
     if streams is None:
         packed = 0
     else:
         if streams.packinfo.packpos:
-            raise _bad(f"{streams.packinfo.packpos:,} bytes stand in front of its streams, and belong to nobody")
+            raise bad(f"{streams.packinfo.packpos:,} bytes stand in front of its streams, and belong to nobody")
         packed = sum(streams.packinfo.packsizes)
     if opened.header.size + packed != source.size:  # `size` counts the signature, the header, and the header's own stream where it is packed
-        raise _bad(f"{abs(source.size - packed - opened.header.size):,} bytes stand between its streams and its header, and belong to nobody")
+        raise bad(f"{abs(source.size - packed - opened.header.size):,} bytes stand between its streams and its header, and belong to nobody")
 
 
 def _named(infos: list[Any], size: int, limits: Limits, budget: Budget) -> tuple[dict[str, int], tuple[Finding, ...]]:
     """The members to inflate, and what stands against others. Raises where the announced sizes are beyond a limit."""
-    if len(infos) > limits.members:
-        raise exceeded("members", limits.members, f"the archive holds {len(infos):,} members, more")
     names = [decode_name(info.filename.encode("utf-8", "surrogatepass"), 1 << 11, 0) for info in infos]
     check_distinct(names)
     findings = check_paths(names)

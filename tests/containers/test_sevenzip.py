@@ -136,7 +136,7 @@ def test_a_dictionary_beyond_the_limit_is_not_allocated() -> None:
     data = sevenzip({"a.pkl": GOOD}, filters=[{"id": py7zr.FILTER_LZMA2, "preset": 6}])
     report = safeload.scan(data, limits={"dictionary_bytes": MIB})
     assert report.errors[0].rule == "SL901" and "dictionary_bytes" in report.errors[0].message
-    assert safeload.scan(data, limits={"dictionary_bytes": 8 * MIB}).verdict == "accepted"
+    assert safeload.scan(data, limits={"dictionary_bytes": 16 * MIB}).verdict == "accepted"  # py7zr packs its headers with as much
 
 
 def test_members_in_front_of_the_damage_are_judged() -> None:

@@ -26,6 +26,7 @@ from safeload.machine import text
 from safeload.machine.keys import KeyCounts, check_keys
 from safeload.machine.lane import Lane, Memo
 from safeload.machine.nodes import NODE_TYPES, Build, Call, CallKind, Effect, Global, Items, Node, ObjectGraph, PersistentId, SetItems
+from safeload.machine.repeats import LONGEST_TEXT, Repeats
 
 HIGHEST_PROTOCOL = 5
 SET_WEIGHT = 4  # an empty set takes 216 bytes, an empty list 56
@@ -89,8 +90,9 @@ def interpret(
     machine = _Machine(data, budget, member, encoding, errors)
     machine.interleaved = interleaved
     machine.lenient = lenient
-    if lane:
+    if lane and budget.limits.literal_bytes >= LONGEST_TEXT:  # shorter limits are few, and the loop's
         machine.lane = Lane(machine.memo, machine.log)
+        machine.repeats = Repeats(machine.lane, machine.changed_at)
     with Paused():
         try:
             return machine.run(start)
@@ -122,6 +124,7 @@ class _Machine:
         "paid",
         "protocol",
         "rarely_made",
+        "repeats",
         "shift",
         "start",
         "undecodable",
@@ -149,6 +152,7 @@ class _Machine:
         self.interleaved: Interleaved | None = None
         self.lenient = False
         self.lane: Lane | None = None
+        self.repeats: Repeats | None = None
         self.rarely_made = 0  # containers that `rare` made, a set counting as SET_WEIGHT
 
     def run(self, start: int) -> ObjectGraph:  # noqa: PLR0912, PLR0915 - one fused loop is the design: a call per opcode would cost a factor of two
@@ -160,7 +164,7 @@ class _Machine:
         self.start = start
         memo, log, marks = self.memo, self.log, self.marks
         longest = self.budget.limits.literal_bytes
-        lane = self.lane
+        repeats = self.repeats
         size = len(data)
         stack: list[Any] = []
         step = done = made = 0  # `made`: containers, of which a one-byte opcode makes 50 bytes and more
@@ -203,6 +207,11 @@ class _Machine:
                             items = stack
                             stack = marks.pop()
                             self._set_items(stack[-1], items, base + at)
+                            if repeats is not None and marks:
+                                i = repeats.item(data, base, i, len(marks), stack)
+                                if repeats.lane.opcodes >= due:
+                                    due = repeats.lane.opcodes + STEPS_PER_CHECK
+                                    self._check_budget(done + step + 1 - ended_frames, stack, made, base + at)
                         elif op == EMPTY_DICT:
                             stack.append({})
                             made += 1
@@ -218,10 +227,10 @@ class _Machine:
                             stack.append(data[i])
                             i += 1
                         elif op == MARK:
-                            if not stack and lane is not None and marks and (end := lane.take(data, base, at, marks[-1])):
+                            if not stack and repeats is not None and marks and (end := repeats.begin(data, base, at, marks)):
                                 stack, i = marks.pop(), end
-                                if lane.opcodes >= due:
-                                    due = lane.opcodes + STEPS_PER_CHECK
+                                if repeats.lane.opcodes >= due:
+                                    due = repeats.lane.opcodes + STEPS_PER_CHECK
                                     self._check_budget(done + step - ended_frames, stack, made, base + at)
                             else:
                                 marks.append(stack)
@@ -271,6 +280,11 @@ class _Machine:
                             items = stack
                             stack = marks.pop()
                             self._append(stack[-1], items, base + at)
+                            if repeats is not None and marks:
+                                i = repeats.item(data, base, i, len(marks), stack)
+                                if repeats.lane.opcodes >= due:
+                                    due = repeats.lane.opcodes + STEPS_PER_CHECK
+                                    self._check_budget(done + step + 1 - ended_frames, stack, made, base + at)
                         elif op == APPEND:
                             value = stack.pop()
                             self._append(stack[-1], [value], base + at)

@@ -28,6 +28,7 @@ from safeload.machine.nodes import Call, Effect, Geometry, Global, Node, Persist
 
 LAST_SHORT_PUT = 255  # a record's PUTs are BINPUTs up to this index, and LONG_BINPUTs behind it; the one across it is left to the loop
 MAX_CACHED = 1 << 16  # decoded arguments kept, of one stream
+STREAK = 16  # records with the same numbers before they are taken in columns (`safeload.machine.repeats`)
 _Match = Callable[[bytes, int], "re.Match[bytes] | None"]
 MAX_BATCH = 1_024  # records taken in one step of the loop, which looks at the budget in between
 
@@ -133,7 +134,7 @@ _FIRST = itemgetter(0)
 class Lane:
     """The records of one stream: `runs` notes them for the stages behind, `opcodes` and `made` count what the loop's steps did not."""
 
-    __slots__ = ("geometries", "log", "made", "memo", "opcodes", "runs", "slots", "stop")
+    __slots__ = ("ends", "geometries", "log", "made", "memo", "opcodes", "patience", "runs", "slots", "stop", "streak")
 
     def __init__(self, memo: Memo, log: list[Node | Effect]) -> None:
         self.memo = memo
@@ -142,10 +143,13 @@ class Lane:
         self.made = 0
         self.runs: list[TensorRun] = []
         self.stop = -1  # where the last run ends in the log
+        self.streak = 0  # records at the end of the last step that have the same numbers
+        self.patience = STREAK  # so many of them, and `repeats` learns from the last two
+        self.ends = (-1, -1)  # where the record before the last two ended, and the one before the last
         self.geometries: dict[tuple[bytes, ...], Geometry] = {}
         self.slots: dict[tuple[bytes, ...], tuple[int, ...]] = {}
 
-    def take(self, data: bytes, base: int, at: int, stack: list[Any]) -> int:  # noqa: PLR0912, PLR0915 - a call for each record would cost as much again
+    def take(self, data: bytes, base: int, at: int, stack: list[Any], most: int = MAX_BATCH) -> int:  # noqa: PLR0912, PLR0915 - a call for each record would cost as much again
         """Where the opcodes go on behind the record whose second MARK stands at `data[at]`, and those that follow it; 0 if there is none.
 
         `stack` is the one below the first MARK, with the function on top.
@@ -164,7 +168,8 @@ class Lane:
         func, tag, cls, place, made_by, requires_grad = alike
         upper_bytes, upper = b"", 0
         run = self.runs[-1] if self.runs and self.stop == index else None
-        for _ in range(MAX_BATCH):
+        streak, before, last = 0, -1, None
+        for _ in range(most):
             (length, name, name_low, name_high, known_name, front, key_length, key, key_low, key_high, known_key, location, numel, view, low, high,
              offset, size, size_low, stride, stride_low, grad, hooks, hooks_low, args_low, call_low) = match.groups()  # fmt: skip
             # 1. Its PUTs are new, and follow one another. Behind another record, its function must be there.
@@ -202,7 +207,10 @@ class Lane:
                 break
             # 3. So it is one.
             geometry = geometries.get((numel, offset, size, stride)) or self._measure((numel, offset, size, stride))
+            earlier, before = before, end
             was, end = end, match.end()
+            streak = streak + 1 if geometry is last and known_key is None else 0
+            last = geometry
             pid = (tag, cls, storage_key, place, geometry.numel) if not view else (tag, cls, storage_key, place, geometry.numel, None)
             storage = PersistentId(index, base + end - geometry.behind - len(hooks) - (3 if size_low is None else 5) * width, pid)
             hook = Call(index + 1, base + end - 3 - 3 * width, "reduce", made_by, ())
@@ -232,9 +240,13 @@ class Lane:
             run.keys.append(storage_key)
             run.geometries.append(geometry)
             index += 3
+            if streak == self.patience:
+                self.ends = (earlier, before)
+                break
             match = within(data, end) or across(data, end)
             if match is None:
                 break
+        self.streak = streak
         self.opcodes += opcodes
         self.made += made
         self.stop = index

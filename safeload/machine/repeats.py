@@ -29,7 +29,7 @@ from operator import add
 from struct import pack, unpack
 from typing import Any
 
-from safeload.machine.lane import Lane
+from safeload.machine.lane import LAST_SHORT_PUT, Lane
 from safeload.machine.nodes import NODE_TYPES, Call, CallKind, Geometry, Global, PersistentId, TensorRun
 
 UNIT_BYTES = 2_048  # of one unit; longer ones are few
@@ -472,8 +472,8 @@ class Repeats:
         """The same, behind tensor records that the lane has taken."""
         lane = self.lane
         if depth not in self.active:
-            if lane.streak < lane.patience:
-                return end
+            if lane.streak < lane.patience or lane.memo.top() < LAST_SHORT_PUT + 2 * lane.streak:
+                return end  # too few, or the last two begin with short PUTs, which are soon over
             lane.patience *= 2
             self.active_at(depth, self.learn(data, *lane.ends, end))
         return self.follow(data, base, end, depth, stack)

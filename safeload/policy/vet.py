@@ -14,7 +14,8 @@ SL206 late changes.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, Literal
 
 from safeload.budget import Copies, exceeded
@@ -22,11 +23,12 @@ from safeload.errors import CheckpointError
 from safeload.escape import escape
 from safeload.findings import Finding, GlobalUse
 from safeload.limits import Limits
+from safeload.machine.late import Late
 from safeload.machine.nodes import NODE_TYPES, RUN_ENTRIES, Build, Call, Global, Items, ObjectGraph, PersistentId, SetItems, TensorRun
 from safeload.policy.aliases import canonical
 from safeload.policy.contracts import CONTRACTS, OPAQUE, Contract
 from safeload.policy.danger import danger
-from safeload.policy.keys import KeyJudge
+from safeload.policy.keys import PLAIN_KEYS, KeyJudge
 from safeload.policy.literals import BadArguments
 from safeload.policy.model import Allow, Decision, Opaque, Policy, Use
 from safeload.policy.shapes import Signature, parse_signature
@@ -69,9 +71,35 @@ class _Judge:
     """The one mutable thing of this stage. It also is the `Kinds` that shapes and contracts ask."""
 
     __slots__ = (
-        "_contracts", "_decisions", "_names", "_signatures", "alike", "called", "calls", "check_time", "constructors", "copies", "effects", "external",
-        "extra_opaque", "findings", "graph", "keys", "kinds", "limits", "literals", "loose", "member", "modules", "policy", "runs", "stands_for",
-        "storages", "suppressed", "uses",
+        "_contracts",
+        "_decisions",
+        "_names",
+        "_signatures",
+        "alike",
+        "called",
+        "calls",
+        "check_time",
+        "constructors",
+        "copies",
+        "effects",
+        "external",
+        "extra_opaque",
+        "findings",
+        "graph",
+        "keys",
+        "kinds",
+        "limits",
+        "literals",
+        "loose",
+        "member",
+        "modules",
+        "policy",
+        "run_storages",
+        "runs",
+        "stands_for",
+        "storages",
+        "suppressed",
+        "uses",
     )  # fmt: skip
 
     def __init__(self, graph: ObjectGraph, policy: Policy, limits: Limits, member: str | None, extra_opaque: frozenset[str]) -> None:
@@ -86,6 +114,7 @@ class _Judge:
         self.constructors: list[str | None] = [None] * len(graph.log)
         self.literals: dict[int, Any] = {}
         self.storages: dict[int, StorageId] = {}
+        self.run_storages: list[tuple[TensorRun, str]] = []  # the runs of which none is there, and the name of their storage type
         self.modules: dict[int, Global] = {}  # persistent ids and calls that stand for a class
         self.check_time: Callable[[], None] | None = None
         self.external = External()
@@ -199,10 +228,7 @@ class _Judge:
             if len(self.calls[func]) < MAX_LISTED_PLACES:
                 offsets = [call.offset for call in log[at + place : at + RUN_ENTRIES * MAX_LISTED_PLACES : RUN_ENTRIES][:count]]
                 self.calls[func] = list(dict.fromkeys(self.calls[func] + offsets))[:MAX_LISTED_PLACES]
-        name, location, storages = self._names[run.alike[2]].rpartition(".")[2], run.alike[3], self.storages
-        for key, geometry, node in zip(run.keys, run.geometries, log[at : run.stop : RUN_ENTRIES], strict=True):
-            storages[at] = StorageId(index=at, offset=node.offset, storage_type=name, key=key, location=location, numel=geometry.numel, view=None)
-            at += RUN_ENTRIES
+        self.run_storages.append((run, self._names[run.alike[2]].rpartition(".")[2]))
         self.runs.append(run)
         if self.check_time is not None:
             self.check_time()
@@ -495,16 +521,15 @@ class _Judge:
                     continue
                 if kind not in _WALKED or (kind is Call and constructors[value.index] in _FLAT and value.index not in effects) or id(value) in seen:
                     continue
-                children = self._children(value, kind)
+                children = self._children(value) if kind is Call else self._held(value, kind)
                 if children is None:
                     continue
                 seen.add(id(value))
-                if kind is dict or kind is set or kind is frozenset:
-                    self.keys.check(value, value, 0)
-                stack.append(children)
-                if len(stack) > limit + 1:
+                if len(stack) > limit:
                     raise exceeded("nesting_depth", limit, "the objects nest deeper", self.member, getattr(value, "offset", None))
-                break
+                if children:
+                    stack.append(iter(children))
+                    break
             else:
                 stack.pop()
         for node, uses in self.uses.items():
@@ -522,11 +547,23 @@ class _Judge:
             at = run.stop
         return found + log[at:]
 
-    def _children(self, value: Any, kind: type) -> Any:
+    def _held(self, value: Any, kind: type) -> Collection[Any]:
+        """What of a plain container has to be visited: most of what lies in one has nothing inside."""
         if kind is dict:
-            return iter([*value, *value.values()])
-        if kind is not Call:
-            return iter(value)
+            if not PLAIN_KEYS.issuperset(map(type, value)):
+                self.keys.check(value, value, 0)
+                return [*value, *value.values()]
+            value = value.values()
+        elif kind is set or kind is frozenset:
+            self.keys.check(value, value, 0)
+        if _LEAVES.issuperset(map(type, value)):
+            return ()
+        if len(value) > FEW and set(map(type, value)) == {Call}:
+            constructors, effects, storages = self.constructors, self.effects, self.storages
+            return [call for call in value if constructors[call.index] not in _FLAT or call.index in effects or call.index in storages]
+        return [item for item in value if type(item) in _VISITED]
+
+    def _children(self, value: Call) -> Collection[Any] | None:
         constructor = self.constructors[value.index]
         effects = self.effects.get(value.index, ())
         if not effects and (constructor in _FLAT or (not value.args and not value.kwargs and type(value.func) is Global)):
@@ -541,7 +578,7 @@ class _Judge:
                 parts.append(effect.state)
             else:
                 parts.extend(effect.pairs if type(effect) is SetItems else effect.items)
-        return iter(parts)
+        return parts
 
     def _inner(self, call: Call) -> tuple[Any, ...]:
         """The arguments that become part of the value: not the names by which a call says what it builds."""
@@ -581,11 +618,21 @@ class _Judge:
                 constructors=self.constructors,
                 kinds=self.kinds,
                 literals=self.literals,
-                storages=self.storages,
+                storages=self._all_storages(),
                 loose=self.loose,
                 runs=self.runs,
             )
         return Judgement(vetted=vetted, findings=tuple(findings), suppressed=self.suppressed, globals=uses)
+
+    def _all_storages(self) -> dict[int, StorageId]:
+        """What each persistent id stands for; those of runs are said when they are asked for."""
+        if not self.run_storages:
+            return self.storages
+        found: Late[int, StorageId] = Late()
+        found.update(self.storages)
+        for run, name in self.run_storages:
+            found.add(range(run.start, run.stop, RUN_ENTRIES), partial(_storage_of, self.graph.log, run, name))
+        return found
 
     def stopped(self, error: CheckpointError) -> None:
         """Keep what ended the judging, whatever the number of findings."""
@@ -651,6 +698,9 @@ RECORDS_PER_CHECK = 1_024  # entries of the log between two looks at the clock
 _MUTABLE = frozenset({list, dict, set})
 _SIZED = frozenset({str, bytes, bytearray})
 _WALKED = frozenset({dict, list, tuple, set, frozenset, Call})
+FEW = 16  # values of a container: not worth a look at all of them
+_LEAVES = frozenset({str, bytes, bytearray, int, float, bool, type(None)})
+_VISITED = _WALKED | {Global, PersistentId}
 _COPIED = frozenset({"bytearray", "quantized-tensor", "subclass-tensor"})
 _CLASS_KINDS = frozenset({"tensor-class", "parameter-class", "numpy-dtype-class"})
 _TENSOR_FAMILY = frozenset({"tensor", "parameter", "sparse-tensor", "quantized-tensor", "nested-tensor", "storage"})
@@ -659,6 +709,14 @@ _FLAT = frozenset(
     for contract in CONTRACTS.values()
     if contract.literal is not None or (contract.produces in _TENSOR_FAMILY and contract.id != "parameter-with-state")
 )
+
+
+def _storage_of(log: list[Any], run: TensorRun, name: str, index: int) -> StorageId:
+    """The storage that the persistent id at this place of a run stands for."""
+    which = (index - run.start) // RUN_ENTRIES
+    return StorageId(
+        index=index, offset=log[index].offset, storage_type=name, key=run.keys[which], location=run.alike[3], numel=run.geometries[which].numel, view=None
+    )
 
 
 def _kind_of_name(contract: Contract) -> str:

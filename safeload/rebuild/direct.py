@@ -11,6 +11,8 @@ storage, registered packages, devices, other byte orders, bool, empty tensors, d
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -61,17 +63,29 @@ def _is_host(tag: str, map_location: object) -> bool:
 
 
 def _run(plan: Plan, run: TensorRun, dtype: DType, window: memoryview, made: Arrays) -> None:
-    storages, private = plan.storages, plan.private
+    members, private = plan.container.storages, plan.private
     carrier = numpy_dtype(dtype)
     laid_out = {numbers: _lay_out(numbers, dtype, carrier) for numbers in set(run.geometries)}
-    index, array = run.start + RUN_ENTRIES - 1, np.ndarray
-    for key, numbers in zip(run.keys, run.geometries, strict=True):
-        member = storages[key].member
-        if member is not None and member.method == STORED and key not in private:
-            layout = laid_out[numbers]
-            if layout is not None:
-                made[index] = array(numbers.size, carrier, window, member.offset + layout[0], layout[1])
-        index += RUN_ENTRIES
+    held: list[Any] = [members.get(key) for key in run.keys]
+    indexes = range(run.start + RUN_ENTRIES - 1, run.stop, RUN_ENTRIES)
+    view: Callable[..., Any] = np.ndarray
+    whole = None not in held and None not in laid_out.values() and {member.method for member in held} == {STORED}
+    if whole and (not private or private.keys().isdisjoint(run.keys)):
+        if len(laid_out) == 1:
+            ((numbers, layout),) = laid_out.items()
+            offset, strides = layout  # type: ignore[misc]
+            offsets = [member.offset + offset for member in held]
+            made.update(zip(indexes, map(view, repeat(numbers.size), repeat(carrier), repeat(window), offsets, repeat(strides)), strict=True))
+        else:
+            layouts: list[Any] = [laid_out[numbers] for numbers in run.geometries]
+            offsets = [member.offset + offset for member, (offset, _) in zip(held, layouts, strict=True)]
+            shapes = [numbers.size for numbers in run.geometries]
+            made.update(zip(indexes, map(view, shapes, repeat(carrier), repeat(window), offsets, [layout[1] for layout in layouts]), strict=True))
+        return
+    for index, key, numbers, member in zip(indexes, run.keys, run.geometries, held, strict=True):
+        layout = laid_out[numbers]
+        if member is not None and member.method == STORED and key not in private and layout is not None:
+            made[index] = np.ndarray(numbers.size, carrier, window, member.offset + layout[0], layout[1])
 
 
 def _lay_out(numbers: Geometry, dtype: DType, carrier: np.dtype[Any]) -> tuple[int, tuple[int, ...] | None] | None:

@@ -92,12 +92,12 @@ class Replay:
         self._entries(log[at:])
 
     def _run(self, run: TensorRun) -> None:
-        """Like tensor records: their hooks, empty each, and their arrays, which `_direct` holds or their own records say."""
-        direct, values, log, step = self._direct, self.values, self.graph.log, RUN_ENTRIES
-        values[run.start + 1 : run.stop : step] = [OrderedDict() for _ in run.keys]
-        for index in range(run.start + 2, run.stop, step):
-            array = direct.get(index)
-            values[index] = array if array is not None else BUILDERS["tensor"](self, log[index])  # type: ignore[arg-type]
+        """Like tensor records: their arrays, which `_direct` holds or their own records say. Their hooks, all empty, are made if asked for (`_unmade`)."""
+        values, log, indexes = self.values, self.graph.log, range(run.start + RUN_ENTRIES - 1, run.stop, RUN_ENTRIES)
+        values[indexes.start : run.stop : RUN_ENTRIES] = arrays = list(map(self._direct.get, indexes))
+        for index, array in zip(indexes, arrays, strict=True):
+            if array is None:
+                values[index] = BUILDERS["tensor"](self, log[index])  # type: ignore[arg-type]
 
     def _entries(self, entries: list[Node | Effect]) -> None:
         values, constructors, literals = self.values, self.plan.vetted.constructors, self.plan.vetted.literals
@@ -118,6 +118,8 @@ class Replay:
 
     def finish(self) -> Any:
         """Step 2: the value. Afterwards nothing here refers to itself, so the map under the arrays goes with the last of them, not at the next collection."""
+        if not self.graph.log:
+            return self.graph.root  # there is nothing in it that stands for something else
         root = resolve(self.graph.root, self.value_of, self.guard)
         if any(self.plan.vetted.constructors[node.index] in FOLDED for node in self.graph.globals.values()):
             root = self._folded(root)
@@ -142,11 +144,13 @@ class Replay:
         return value if value is not None else self._unmade(node)
 
     def _unmade(self, node: Any) -> Any:
-        """A storage, which is made when it is asked for, a module class, or None."""
+        """A storage or the hooks of a tensor in a run, which are made when they are asked for, a module class, or None."""
         if node.index in self.plan.vetted.storages:
             return self._storage(node)
         if type(node) is PersistentId and self.plan.vetted.constructors[node.index] == "module-class":
             return self.values[next(part.index for part in node.pid if type(part) is Global)]
+        if self.plan.vetted.constructors[node.index] == "ordered-dict":
+            self.values[node.index] = OrderedDict()
         return self.values[node.index]
 
     def _plain_value(self, value: Any) -> Any:
@@ -223,7 +227,7 @@ class Replay:
 
     def _apply(self, effect: Effect) -> None:
         index = effect.target.index
-        constructor, target = self.plan.vetted.constructors[index], self.values[index]
+        constructor, target = self.plan.vetted.constructors[index], self.value_of(effect.target)
         if isinstance(target, OpaqueObject):
             _apply_opaque(target, effect)
         elif isinstance(effect, SetItems):

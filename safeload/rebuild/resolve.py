@@ -15,10 +15,11 @@ import numpy as np
 from safeload.budget import exceeded
 from safeload.errors import StreamError
 from safeload.limits import Limits
-from safeload.machine.nodes import NODE_TYPES
+from safeload.machine.nodes import NODE_TYPES, Call
 from safeload.tensors import SubclassTensor
 from safeload.values import AttributeDict, Namespace, OpaqueAttribute, OpaqueObject
 
+FEW = 16  # values of a dict: not worth a look at all of them
 ATOMS: frozenset[type] = frozenset({str, int, float, bool, bytes, type(None)})
 ENDS = ATOMS | {np.ndarray}  # values with nothing inside that could change
 
@@ -130,6 +131,8 @@ class Resolver:
 
 
 def _fill_list(resolver: Resolver, container: list[Any]) -> None:
+    if ATOMS.issuperset(map(type, container)):
+        return
     one = resolver.one
     for index, value in enumerate(container):
         if type(value) not in ATOMS:
@@ -142,6 +145,14 @@ def _fill_deque(resolver: Resolver, container: deque[Any]) -> None:
 
 
 def _fill_dict(resolver: Resolver, container: dict[Any, Any]) -> None:
+    if ATOMS.issuperset(map(type, container)):
+        if ENDS.issuperset(map(type, container.values())):
+            return
+        if len(container) > FEW and set(map(type, container.values())) == {Call}:  # a state dict: all values at once
+            made = list(map(resolver.value_of, container.values()))
+            if ENDS.issuperset(map(type, made)):
+                container.update(zip(container, made, strict=True))
+                return
     one = resolver.one
     rekeyed = False
     changed: list[tuple[Any, Any]] = []

@@ -16,7 +16,7 @@ Tensors that need different forms of one storage do not share memory; all others
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ from safeload.budget import Budget
 from safeload.containers.base import STORED, Member
 from safeload.containers.inflate import read_member
 from safeload.containers.pieces import read_pieces
+from safeload.machine.late import Late
 from safeload.placement.place import PlacedInput
 from safeload.placement.reader import Extent
 from safeload.rebuild.numpy_dtypes import numpy_dtype
@@ -86,7 +87,7 @@ def value_view(record: StorageRecord, start: int = 0, size: int | None = None) -
     return TensorRecord(dtype=record.dtype, shape=(size,), strides=(1,), offset=start, storage=record.key)
 
 
-def inputs(part: Plan | Table, budget: Budget, *, mapped: bool, without: Container[int] = ()) -> dict[str, PlacedInput]:
+def inputs(part: Plan | Table, budget: Budget, *, mapped: bool, without: Collection[int] = ()) -> dict[str, PlacedInput]:
     """One input for each storage and form. `mapped`: payloads stay in the copy-on-write map. `without`: calls of a plan that have their arrays already."""
     byteorder, source = part.container.byteorder, part.container.source
     alone, private = (part.values, part.private) if isinstance(part, Plan) else ((), {})
@@ -104,9 +105,9 @@ def inputs(part: Plan | Table, budget: Budget, *, mapped: bool, without: Contain
     return found
 
 
-def _views(part: Plan | Table, without: Container[int]) -> list[TensorRecord]:
+def _views(part: Plan | Table, without: Collection[int]) -> list[TensorRecord]:
     found: list[TensorRecord] = []
-    records: Mapping[Any, Any] = part.records
+    records: Mapping[Any, Any] = part.records.whole(without) if isinstance(part.records, Late) else part.records
     for index, record in records.items():
         if index in without:
             continue

@@ -49,8 +49,16 @@ def prove(vetted: Vetted, container: Container, budget: Budget, *, read: Callabl
         suppressed=prover.suppressed,
         tensor_count=prover.tensor_count,
         tensor_bytes=prover.tensor_bytes,
-        used_keys=frozenset([sid.key for sid in vetted.storages.values()]),
+        used_keys=_used(vetted),
     )
+
+
+def _used(vetted: Vetted) -> frozenset[str]:
+    """The keys of all storages that the stream names: those of runs as they stand there."""
+    used = {sid.key for sid in dict.values(vetted.storages)}
+    for run in vetted.runs:
+        used.update(run.keys)
+    return frozenset(used)
 
 
 def _log(prover: Prover) -> None:

@@ -13,6 +13,7 @@ from safeload.budget import Budget, Copies
 from safeload.containers.base import Container, Member
 from safeload.errors import StorageError
 from safeload.findings import Finding
+from safeload.machine.late import Late
 from safeload.machine.nodes import NODE_TYPES, Call, Global
 from safeload.policy.vetted import External, StorageId, Vetted
 from safeload.storage import arrays, geometry, sparse
@@ -50,8 +51,10 @@ class Prover:
         self.read = read
         self.member = vetted.member
         self.external = external
-        self.storages: dict[str, StorageRecord] = dict(external.backing)
-        self.records: dict[int, Any] = dict(external.tensors)
+        self.storages: Late[str, StorageRecord] = Late()
+        self.storages.update(external.backing)
+        self.records: Late[int, Any] = Late()
+        self.records.update(external.tensors)
         self.private: dict[str, bytes | memoryview] = dict(external.private)
         graph = vetted.graph
         self.copies = Copies(budget.limits, graph.end - graph.start)
@@ -92,7 +95,7 @@ class Prover:
         """
         dtype = DTYPES[STORAGE_TYPES[sid.storage_type]]
         nbytes = sid.numel * dtype.itemsize
-        known = self.storages.get(sid.key)
+        known: StorageRecord | None = self.storages.get(sid.key)
         if known is not None:
             if known.nbytes != nbytes or known.location != sid.location:
                 raise StorageError(

@@ -10,7 +10,7 @@ and whatever py7zr cannot read (SL144). Without py7zr an archive is named, and n
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from safeload.budget import Budget, exceeded
 from safeload.containers.base import Container, Member
@@ -82,7 +82,8 @@ def read_sevenzip(source: ByteSource, limits: Limits, budget: Budget) -> Contain
     # 2
     opened: Any = None
     try:
-        opened = py7zr.SevenZipFile(opened_file(source, limits), "r")
+        file = opened_file(source, limits)
+        opened = py7zr.SevenZipFile(cast("Any", file), "r")
         infos = list(opened.list())
         coders = _coders(opened)
         _account(source, opened)
@@ -95,6 +96,7 @@ def read_sevenzip(source: ByteSource, limits: Limits, budget: Budget) -> Contain
     members, findings = _named(infos, source.size, limits, budget)
     # 4
     archive = _Archive(frozenset(members), limits, budget)
+    file.sparing = True
     try:
         if members:
             opened.extract(targets=list(members), factory=archive)

@@ -23,9 +23,11 @@ from safeload.source import ByteSource
 SIGNATURE_BYTES = 32  # the signature, the version, and where the header is (7zFormat.txt, SignatureHeader)
 HEADER_FLOOR_BYTES = 64 * KIB  # of an unpacked header that are no danger
 HEADER_RATIO = 40  # bytes of an unpacked header for each byte of the file: 33 in an archive by py7zr of 20,000 empty files, layers/layer.00000.bin and so on
+STEP_BYTES = 16 * KIB  # of what is packed that are inflated at once: 16 MiB at most, three times over
+DEFLATE = b"\x04\x01\x08"
 LZMA, LZMA2, AES = b"\x03\x01\x01", b"\x21", b"\x06\xf1\x07\x01"
 METHODS: dict[bytes, str] = {
-    b"\x00": "Copy", LZMA2: "LZMA2", LZMA: "LZMA", b"\x03": "Delta", b"\x04\x01\x08": "Deflate", b"\x04\x02\x02": "BZip2", b"\x03\x03\x01\x03": "x86",
+    b"\x00": "Copy", LZMA2: "LZMA2", LZMA: "LZMA", b"\x03": "Delta", DEFLATE: "Deflate", b"\x04\x02\x02": "BZip2", b"\x03\x03\x01\x03": "x86",
     b"\x03\x03\x02\x05": "PPC", b"\x03\x03\x03\x01": "IA64", b"\x03\x03\x05\x01": "ARM", b"\x03\x03\x07\x01": "ARM-Thumb", b"\x03\x03\x08\x05": "SPARC",
 }  # fmt: skip
 """The methods that are read, by their id (7-Zip's Methods.txt): those whose inflater comes with Python, and filters that reorder a program's bytes."""
@@ -75,7 +77,18 @@ class File(io.RawIOBase):
         return self._at
 
 
-def opened_file(source: ByteSource, limits: Limits) -> Any:
+class Reader(io.BufferedReader):
+    """The same with a buffer. Once it is told so, it gives little at once: py7zr inflates all that a read gives in one go where the method is Deflate, whatever
+    the member is said to hold, and a MiB of it may be a GiB."""
+
+    sparing = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most `size` bytes."""
+        return super().read(min(size, STEP_BYTES) if self.sparing and size is not None and size > 0 else size)
+
+
+def opened_file(source: ByteSource, limits: Limits) -> Reader:
     """The file object for py7zr, once the header in it is known to be within the limits. Raises what py7zr does, besides `ContainerError` and `LimitExceeded`.
 
     1. Where the header stands. 2. What packs it, and to how much it unpacks. 3. How much it counts.
@@ -85,7 +98,7 @@ def opened_file(source: ByteSource, limits: Limits) -> Any:
     # 1
     file = File(source)
     file.keep(0, min(SIGNATURE_BYTES, source.size))
-    reader = io.BufferedReader(file)
+    reader = Reader(file)
     signature = archiveinfo.SignatureHeader.retrieve(reader)
     reader.detach()  # it would close what it reads
     at, size = SIGNATURE_BYTES + signature.nextheaderofs, signature.nextheadersize
@@ -111,7 +124,7 @@ def opened_file(source: ByteSource, limits: Limits) -> Any:
     # 3
     header: Any = archiveinfo.Header()
     header._extract_header_info = lambda unpacked: _count(unpacked, source.size, limits)
-    reader = io.BufferedReader(file)
+    reader = Reader(file)
     header._read(reader, io.BytesIO(raw), SIGNATURE_BYTES, None)
     reader.seek(0)
     return reader
@@ -164,8 +177,8 @@ def check_coders(coders: list[tuple[bytes, bytes]], limits: Limits, what: str = 
     for method, properties in coders:
         if method == AES:
             raise bad("it is encrypted" + (", its names too" if what != "a member" else "") + ": nothing of it can be judged")
-        if method not in METHODS:
-            known = UNREAD.get(method, f"{method.hex()}, which nobody knows")
+        if method not in METHODS or (method == DEFLATE and what != "a member"):  # py7zr would inflate all of a header at once, and no writer asks for that
+            known = (UNREAD | METHODS).get(method, f"{method.hex()}, which nobody knows")
             raise bad(f"{what} is packed by the method {known}; pack it again with LZMA2, 7z's own choice")
         memory = _memory(method, properties)
         if memory > limits.dictionary_bytes:

@@ -19,7 +19,7 @@ from safeload.source import ByteSource
 py7zr = pytest.importorskip("py7zr", reason="py7zr is not installed: it is the extra 7z")
 
 DICTIONARY = 1 << 16
-LZMA = b"\x03\x01\x01"
+LZMA, DEFLATE = b"\x03\x01\x01", b"\x04\x01\x08"
 PROPERTIES = b"\x5d" + DICTIONARY.to_bytes(4, "little")
 HEADER, MAIN, FILES, PACK, UNPACK, SUBSTREAMS, SIZE, FOLDER, CODERS, NUMBER, EMPTY, NAMES, ENCODED = (
     bytes([byte]) for byte in (1, 4, 5, 6, 7, 8, 9, 0x0B, 0x0C, 0x0D, 0x0E, 0x11, 0x17)
@@ -125,6 +125,7 @@ def test_what_packs_a_header_is_held_to_what_packs_members() -> None:
     for method, name in ((b"\x03\x04\x01", "PPMd"), (b"\x04\xf7\x11\x01", "Zstandard"), (b"\x7f", "7f, which nobody knows")):
         rule, message = refusal(packed(files(1), method=method))
         assert rule == "SL144" and f"its header is packed by the method {name}" in message
+    assert "its header is packed by the method Deflate" in refusal(packed(files(1), method=DEFLATE, properties=b""))[1]  # py7zr reads members by it
     assert "encrypted, its names too" in refusal(packed(files(1), method=b"\x06\xf1\x07\x01"))[1]
     rule, message = refusal(packed(files(1), properties=b"\x5d" + (1 << 30).to_bytes(4, "little")))
     assert rule == "SL901" and "dictionary_bytes" in message
@@ -136,6 +137,27 @@ def test_headers_in_places_that_are_none() -> None:
     assert "cut short" in refusal(archive(files(1))[:-1])[1]
     rule, message = refusal(archive(files(10)), directory_bytes=20)
     assert rule == "SL901" and "directory_bytes" in message
+
+
+def one_member(body: bytes, method: bytes, said: int) -> bytes:
+    """An archive of `a.pkl`, which is said to have so many bytes, packed into these."""
+    streams = PACK + number(0) + number(1) + SIZE + number(len(body)) + END + UNPACK + FOLDER + number(1) + END + folder(method, b"") + CODERS + number(said)
+    name = "a.pkl\0".encode("utf-16-le")
+    return archive(HEADER + MAIN + streams + END + SUBSTREAMS + END + END + FILES + number(1) + NAMES + number(len(name) + 1) + END + name + END + END, body)
+
+
+def test_a_member_that_inflates_to_more_than_it_is_said_to_hold() -> None:
+    """py7zr gives zlib no bound: a MiB of deflated zeros was a GiB in memory, thrice, for a member of ten bytes."""
+    content = pickle.dumps([1, 2, 3], 4)
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    body = deflate.compress(content) + b"".join(deflate.compress(bytes(MIB)) for _ in range(256)) + deflate.flush()
+    assert len(body) < 300 * KIB
+    safeload.scan(one_member(body[:40], DEFLATE, len(content)))
+    tracemalloc.start()
+    report = safeload.scan(one_member(body, DEFLATE, len(content)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 * MIB, (peak, report.verdict)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safeload.errors import PolicyFileError
 from safeload.limits import DEFAULT_LIMITS
 from safeload.policy.inherit import MAX_KEY_BYTES, PEM
 from safeload.policy.model import Policy
@@ -235,8 +236,11 @@ def test_files_that_provenance_names(tmp_path: Path) -> None:
     assert problems(signed("key.pem")) == [("provenance.key", "'key.pem' is relative to no file; give an absolute path, or base=")]
     missing = document(extends=["checkpoint"], provenance={"require": "sha256", "lock": str(tmp_path / "no.lock")})
     assert problems(missing)[0][0] == "provenance.lock"
-    (tmp_path / "no.lock").write_text("schema = 1\n", encoding="utf-8")
-    assert [(path, "no.lock': " in why) for path, why in problems(missing)] == [("provenance.lock", True)]
+    (tmp_path / "bare.lock").write_text("schema = 1\n", encoding="utf-8")
+    with pytest.raises(PolicyFileError) as caught:
+        policy_from_dict(document(extends=["checkpoint"], provenance={"require": "sha256", "lock": "bare.lock"}), base=str(tmp_path))
+    ((path, why),) = caught.value.problems
+    assert path == "provenance.lock" and why.startswith("'bare.lock': ")
 
 
 def test_of_two_entries_for_one_name_the_one_that_ends_first_stays(tmp_path: Path) -> None:

@@ -53,19 +53,16 @@ class KeyJudge:
         if not contract.copies:
             return
         if contract.id in ("set", "frozenset"):
-            self.check(given, call, call.offset)
-            if contract.id == "frozenset":
-                try:
-                    self._frozen(call)
-                except CheckpointError as error:
-                    self.find(error.rule, error.message, call.offset)
+            if self.check(given, call, call.offset) and contract.id == "frozenset":  # what is no key is not weighed: a tuple may hold 2^n paths
+                self._frozen(call)
         elif contract.id == "ordered-dict":
             self.check([pair[0] for pair in given if type(pair) in (list, tuple) and len(pair) == 2], call, call.offset)
         elif type(given) is dict:
             self.check(list(given), call, call.offset)
 
-    def check(self, keys: Any, container: Any, offset: int) -> None:
-        """Find keys that have no hash, or too many of one hash, before `rebuild` would: the verdict must not depend on building anything.
+    def check(self, keys: Any, container: Any, offset: int) -> bool:
+        """Find keys that have no hash, or too many of one hash, before `rebuild` would: the verdict must not depend on building anything. False where it
+        stopped at one.
 
         The machine has checked the keys of plain containers; those given to a node, and nodes that are keys themselves, are known only here.
         """
@@ -73,7 +70,7 @@ class KeyJudge:
             if type(container) is Call:
                 check_keys(keys, container, self.counts, self.limits, self.member, offset)
             if PLAIN_KEYS.issuperset(map(type, keys)):
-                return
+                return True
             counts = self.node_counts.setdefault(id(container), {})
             for key in keys:
                 if type(key) in NODE_TYPES:
@@ -81,12 +78,14 @@ class KeyJudge:
                 elif type(key) is tuple or type(key) is frozenset:
                     for part in _parts(key):
                         self._node_key(part, {}, offset)
-                self._weigh(key, offset)
+                self._check_weight(*self._weighed(key), offset)
         except CheckpointError as error:
             self.find(error.rule, error.message, offset)
+            return False
+        return True
 
-    def _weigh(self, key: Any, offset: int) -> tuple[int, int]:
-        """(elements, depth) that comparing a key with its equal visits, frozensets that calls make counted through. Raises `LimitExceeded`."""
+    def _weighed(self, key: Any) -> tuple[int, int]:
+        """(elements, depth) that comparing a key with its equal visits, frozensets that calls make counted through."""
         if type(key) in NODE_TYPES:
             return self.weights.get(key.index, (1, 0))
         if type(key) is not tuple and type(key) is not frozenset:
@@ -100,9 +99,8 @@ class KeyJudge:
                     size, depth = size + 1, max(depth, level + 1)
                     pending.append((part, level + 1))
                 else:
-                    inner = self.weights.get(part.index, (1, 0)) if type(part) in NODE_TYPES else (1, 0)
+                    inner = self._weighed(part)
                     size, depth = size + inner[0], max(depth, level + inner[1])
-        self._check_weight(size, depth, offset)
         return size, depth
 
     def _check_weight(self, size: int, depth: int, offset: int) -> None:
@@ -112,14 +110,12 @@ class KeyJudge:
             raise exceeded("key_depth", self.limits.key_depth, "a dict key or set item nests deeper", self.member, offset)
 
     def _frozen(self, call: Call) -> None:
-        """Remember how heavy a frozenset is as a key. Only one that is light can be one."""
+        """Remember how heavy a frozenset is, should it become a key."""
         size, depth = 1, 1
-        for item in call.args[0] if call.args else ():
-            inner = self._weigh(item, call.offset)
+        for item in call.args[0]:
+            inner = self._weighed(item)
             size, depth = size + inner[0], max(depth, inner[1] + 1)
         self.weights[call.index] = (size, depth)
-        if depth > 1:
-            self._check_weight(size, depth, call.offset)
 
     def _node_key(self, node: Any, counts: dict[int, int], offset: int) -> None:
         kind, offset = self.kinds[node.index], offset or node.offset  # a plain container has no place: its key has
@@ -143,7 +139,7 @@ class KeyJudge:
 
 def _is_void(node: Any) -> bool:
     """Is this numpy scalar of a void dtype (structured, or raw bytes)? Its dtype is a call of `numpy.dtype` with a text such as `V16`."""
-    dtype = node.args[0] if type(node) is Call and node.args else None
+    dtype = node.args[0]
     text = dtype.args[0] if type(dtype) is Call and dtype.args else ""
     return type(text) is str and text.lstrip("<>|=").startswith("V")
 

@@ -1,6 +1,4 @@
-"""What takes many headers or directory entries at once says what the judgement of each of them says, for every byte that can be wrong; and it does take what torch
-writes.
-"""
+"""What takes many headers or entries at once says what the judgement of each of them says, for every byte that can be wrong; and takes what torch writes."""
 
 from __future__ import annotations
 

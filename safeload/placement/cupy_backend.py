@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import msgspec
 import numpy as np
 
@@ -23,11 +22,9 @@ from safeload.placement.backend import DeviceBuffer
 from safeload.placement.cupy_transport import CUPY_TRANSPORT, CupyTransport, cupy_module
 from safeload.placement.reader import HostBytes, HostReader
 from safeload.placement.settings import DEFAULT
-from safeload.placement.streamed import streamed
 
 BUILT_IN_CODES = frozenset("?bhilqBHILQefdFD")  # dtype characters that CuPy's kernels know (cupy/_core/_dtype.pyx); no long double, no text
 CONTAINER_BYTES = (1, 2, 4, 8)  # item sizes of the unsigned integers
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 BFLOAT16_SINCE = 14  # CuPy's major version
 
 
@@ -99,6 +96,8 @@ class CupyBackend:
 
     def upload(self, host: HostBytes, device: int) -> DeviceBuffer:
         """One allocation from CuPy's current allocator, filled through the pinned ring and finished when this returns."""
+        from safeload.placement.streamed import streamed
+
         return streamed({"": (HostReader("", host.nbytes, lambda: host), device)}, self, DEFAULT)[""]
 
     def view(self, buffer: DeviceBuffer, dtype: np.dtype[Any], shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Any:
@@ -121,7 +120,9 @@ class CupyBackend:
 def _cupy_knows(cupy: Any, dtype: np.dtype[Any]) -> bool:
     if dtype.isbuiltin == 1:  # numpy's own; ml_dtypes reuse the characters of others, so the order of the two questions matters
         return dtype.char in BUILT_IN_CODES
-    return dtype == BFLOAT16 and int(cupy.__version__.partition(".")[0]) >= BFLOAT16_SINCE
+    import ml_dtypes
+
+    return dtype == ml_dtypes.bfloat16 and int(cupy.__version__.partition(".")[0]) >= BFLOAT16_SINCE
 
 
 CUPY = CupyBackend()

@@ -18,10 +18,10 @@ import numpy as np
 from safeload.placement.backend import Backend, DeviceBuffer, StreamingBackend
 from safeload.placement.locations import shown
 from safeload.placement.map_location import Restore, resolve
+from safeload.placement.numpy_backend import NUMPY
 from safeload.placement.reader import BYTES, HostBytes, HostReader, Reader, check_size, loaded
 from safeload.placement.settings import DEFAULT, Transfer
 from safeload.placement.storage import SavedStorage
-from safeload.placement.streamed import streamed
 from safeload.values import Device
 
 
@@ -80,7 +80,9 @@ def move_all(storages: Mapping[str, PlacedInput], decisions: Mapping[str, SavedS
     backends = {id(decision.backend): decision.backend for decision in decisions.values()}
     buffers: dict[str, DeviceBuffer] = {}
     for backend in backends.values():
-        if isinstance(backend, StreamingBackend):
+        if backend is not None and backend is not NUMPY and isinstance(backend, StreamingBackend):
+            from safeload.placement.streamed import streamed  # with its threads: a load to host memory has no use for them
+
             there = [(name, decision.device.index or 0) for name, decision in decisions.items() if decision.backend is backend]
             buffers.update(streamed({name: (_reader(storages[name]), device) for name, device in there}, backend, settings))
     return {name: _placed(storages[name], decision, buffers.get(name)) for name, decision in decisions.items()}

@@ -11,12 +11,11 @@ from typing import Any, Protocol
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from safeload.errors import StorageError
 from safeload.placement.locations import shown
 
-HostBytes = npt.NDArray[np.uint8]
+HostBytes = np.ndarray[Any, np.dtype[np.uint8]]  # `numpy.typing` is a module of its own, which nobody else imports
 BYTES = np.dtype(np.uint8)
 
 

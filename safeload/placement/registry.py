@@ -9,7 +9,7 @@ The list is an immutable tuple that writers replace under a lock, so a load in a
 
 from __future__ import annotations
 
-import threading
+from _thread import allocate_lock  # `threading` around it is a millisecond of start
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -58,7 +58,7 @@ BUILT_IN = (  # priorities as in torch
 )
 
 _packages: tuple[Package, ...] = BUILT_IN
-_writing = threading.Lock()
+_writing = allocate_lock()
 
 
 def packages() -> tuple[Package, ...]:

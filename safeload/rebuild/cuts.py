@@ -20,7 +20,6 @@ from safeload.placement.place import Placed, PlacedInput
 from safeload.placement.reader import Extent
 from safeload.placement.settings import Transfer
 from safeload.placement.storage import SavedStorage
-from safeload.placement.streamed import streamed
 from safeload.storage.geometry import contiguous
 
 
@@ -55,6 +54,8 @@ def cut(whole: Any, index: Any, item: PlacedInput, storage: Placed, decision: Sa
 
 def moved(cuts: dict[int, Cut], settings: Transfer) -> dict[int, Any]:
     """The arrays on their devices, under the same numbers; one transfer for each backend."""
+    from safeload.placement.streamed import streamed
+
     found: dict[int, Any] = {}
     for backend in {id(part.backend): part.backend for part in cuts.values()}.values():
         there = {number: part for number, part in cuts.items() if part.backend is backend}

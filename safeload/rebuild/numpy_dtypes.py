@@ -5,28 +5,23 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from safeload.storage.arrays import ArrayDType
 from safeload.storage.dtypes import DType
 
-ML_DTYPES: dict[str, Any] = {
-    "bfloat16": ml_dtypes.bfloat16,
-    "float8_e4m3fn": ml_dtypes.float8_e4m3fn,
-    "float8_e5m2": ml_dtypes.float8_e5m2,
-    "float8_e4m3fnuz": ml_dtypes.float8_e4m3fnuz,
-    "float8_e5m2fnuz": ml_dtypes.float8_e5m2fnuz,
-    "float8_e8m0fnu": ml_dtypes.float8_e8m0fnu,
-    "complex32": ml_dtypes.complex32,
-    "bcomplex32": ml_dtypes.bcomplex32,
-}
+ML_DTYPES = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "complex32", "bcomplex32"})
+"""Carriers that numpy has none of. The module that has them is imported when one of them is met."""
 
 
 @cache
 def numpy_dtype(dtype: DType) -> np.dtype[Any]:
     """The dtype that carries a torch dtype. Identify ml_dtypes by equality: their `.str` is `<V2` and `.char` collides."""
-    made: np.dtype[Any] = np.dtype(ML_DTYPES.get(dtype.carrier, dtype.carrier))
+    if dtype.carrier not in ML_DTYPES:
+        return np.dtype(dtype.carrier)
+    import ml_dtypes
+
+    made: np.dtype[Any] = np.dtype(vars(ml_dtypes)[dtype.carrier])
     return made
 
 

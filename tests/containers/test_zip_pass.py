@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from struct import pack
 from typing import Any
 
 import bigzip
@@ -200,3 +201,18 @@ def test_a_file_that_shrinks_between_directory_and_headers(tmp_path: Path, monke
 
     monkeypatch.setattr(zip_local, "data_starts", shrunk)
     assert outcome(path)[0] == "SL004"
+
+
+@pytest.mark.parametrize(("tag", "offset", "says"), [(1, None, "SL104"), (1, 0xFFFFFFFF, "read"), (2, 0xFFFFFFFF, "SL104"), (2, None, "read")])
+def test_entries_with_a_block_of_twelve_bytes_are_judged_as_each_of_them(
+    tag: int, offset: int | None, says: str, slowly: Callable[[bytes | Path], Any]
+) -> None:
+    """Beyond 4 GiB torch gives each entry a block with its offset. One that says nothing, or is none, is not taken for that."""
+    plain = build(TORCH)
+    places = [at for at in range(len(plain)) if plain.startswith(b"PK\3\4", at)]
+    central: dict[str, object] = {} if offset is None else {"offset": offset}
+    parts = [Part(part.name, part.data, central=central, central_extra=pack("<HHQ", tag, 8, at)) for part, at in zip(TORCH, places, strict=True)]
+    data = build(parts)
+    found = outcome(data)
+    assert found == slowly(data)
+    assert (found[0] if isinstance(found[0], str) else "read") == says

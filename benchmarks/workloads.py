@@ -12,7 +12,7 @@ it. SCALE divides the sizes and counts of the large ones, for a quick run.
     folder500                              500 small files: 350 .pt, 50 .bin, 50 legacy .pth, 50 .pkl
     nested_list, nested_key                a million nested lists; a million nested tuples as the key of a dict
     sparse_5g                              one storage of 5 GiB, a hole in the file: zip64 in all three places
-    tiny, tiny.legacy, tiny.pkl            one small tensor in each format: to warm code up
+    tiny, tiny.legacy, tiny.pkl            few small tensors in each format: to warm code up, that for many like ones included
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ BLOCK_BYTES = 1 << 26  # of random bytes; tensors take theirs from it, each from
 MB = 1_000_000
 NESTED = 1_000_000
 PLAIN_RECORDS = 10_000
+TINY_TENSORS = 200
 
 
 def _block() -> Any:
@@ -161,7 +162,8 @@ def _tiny(path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    value = {"weight": torch.arange(16, dtype=torch.float32).reshape(4, 4)}
+    value = {f"layers.{number}.weight": torch.arange(16, dtype=torch.float32).reshape(4, 4) for number in range(TINY_TENSORS)}
+    value["head.weight"] = torch.ones(4, dtype=torch.bfloat16)  # which numpy has not by itself
     torch.save(value, path)
     _write_torch(path.with_name("tiny.legacy"), value, legacy=True)
     path.with_name("tiny.pkl").write_bytes(pickle.dumps({"step": 1}, protocol=2))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from safeload.collector import Paused
 from safeload.errors import CheckpointError, PolicyRejected, error_class, several_objects
@@ -23,9 +23,11 @@ from safeload.source import ByteSource, FileLike, is_seekable, is_uri, open_sour
 if TYPE_CHECKING:
     import os
 
+    from safeload.budget import Budget
     from safeload.lazy import Checkpoint
     from safeload.placement.settings import Transfer
     from safeload.rebuild.views import Shown
+    from safeload.storage.records import Document
     from safeload.values import OpaqueObject
 
 DEFAULT_POLICY = "checkpoint"
@@ -107,9 +109,11 @@ def load_shown(
         source.read_only = mmap == "r"
         # 2 to 5, without the garbage collector walking what has just been made
         reading = _accepted(judge(source, resolved, budget_limits, options), source)
-        value = _built(reading, map_location, mapped=mmap is not False, constructors=dict(constructors or {}), transfer=transfer, shown=shown)
         end = reading.ends[0] if is_file and reading.ends and "+" not in reading.report.format else None
-        del reading  # with all that was read, before the collector would walk it
+        proved = _proved(reading)
+        del reading  # the bytes of the streams and the report, before there are arrays
+        value = _built(proved, map_location, mapped=mmap is not False, constructors=dict(constructors or {}), transfer=transfer, shown=shown)
+        del proved  # with all that was read, before the collector would walk it
     if end is not None:
         f.seek(start + end)  # type: ignore[union-attr]  # behind this save, as torch leaves it
     return value
@@ -214,7 +218,7 @@ class RestrictedUnpickler:
             if not source.size:
                 raise EOFError("the file holds no further pickle")
             reading = judge(source, self._policy, self._limits, self._options)
-            value = _built(_accepted(reading, source), "cpu", mapped=False, constructors={})
+            value = _built(_proved(_accepted(reading, source)), "cpu", mapped=False, constructors={})
         if start is not None and reading.ends and "+" not in reading.report.format:
             self._file.seek(start + reading.ends[0])
         return value
@@ -285,8 +289,22 @@ def refusal(reading: Reading) -> CheckpointError | None:
     return _placed(error, report.path)
 
 
+class _Proved(NamedTuple):
+    """What of a reading is needed to build it."""
+
+    document: Document
+    budget: Budget
+    path: str
+
+
+def _proved(reading: Reading) -> _Proved:
+    if reading.document is None:
+        raise _placed(several_objects(reading.objects), reading.report.path)
+    return _Proved(reading.document, reading.budget, reading.report.path)
+
+
 def _built(
-    reading: Reading,
+    proved: _Proved,
     map_location: Any,
     *,
     mapped: bool,
@@ -298,20 +316,18 @@ def _built(
     from safeload.rebuild.document import Building, build
     from safeload.rebuild.views import ARRAYS
 
-    if reading.document is None:
-        raise _placed(several_objects(reading.objects), reading.report.path)
     try:
         how = Building(
-            budget=reading.budget,
+            budget=proved.budget,
             map_location=map_location,
             mapped=mapped,
             constructors=constructors,
             transfer=DEFAULT if transfer is None else transfer,
             shown=ARRAYS if shown is None else shown,
         )
-        return build(reading.document, how)
+        return build(proved.document, how)
     except CheckpointError as error:
-        _placed(error, reading.report.path)
+        _placed(error, proved.path)
         raise
 
 

@@ -121,7 +121,7 @@ def _alike(directory: bytes, at: int, length: int, most: int, model: Entry) -> t
         offsets = columns[8]
     elif max(offsets) == UINT32_MAX:
         return [], most
-    return list(zip(offsets, raws, names, repeat(model[3]), repeat(model[4]), crcs, stored_sizes, sizes, strict=False)), most
+    return list(zip(offsets, raws, names, repeat(model[3]), repeat(model[4]), crcs, sizes, sizes, strict=False)), most
 
 
 def _entry(directory: bytes, at: int, number: int, count: int, start: int, limits: Limits, modes: set[tuple[int, int, int]]) -> tuple[Entry, int]:

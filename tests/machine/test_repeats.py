@@ -291,3 +291,80 @@ def test_a_list_of_tensors(columns: list[int]) -> None:
     writer = Writer(300)
     graph = held(b"\x80\x02]" + writer.put() + b"(" + b"".join(one(writer, index, named=False) for index in range(50)) + b"e.")
     assert sum(len(run.keys) for run in graph.runs) == 49
+
+
+# ---- units that are nearly one: the columns leave them to the loop, which says what they are -------------------------------------------------
+
+FLOAT = b"G" + struct.pack(">d", 1.5)
+NAMES = b"ctorch._utils\n_rebuild_tensor_v2\nq\x00ccollections\nOrderedDict\nq\x01ctorch\nFloatStorage\nq\x02X\x07\0\0\0storageq\x03X\x03\0\0\0cpuq\x04"
+TENSOR = b"h\x00((h\x03h\x02X\x01\0\0\0%ch\x04K\x04tQK\x00K\x04\x85K\x01\x85\x89h\x01)RtR"  # without PUTs; each of the others is bent in one place
+BENT: dict[str, tuple[bytes, bytes]] = {
+    "as torch writes it": (b"", b""),
+    "an id of three": (b"h\x04K\x04tQ", b"tQ"),
+    "an id of six with a view": (b"K\x04tQ", b"K\x04h\x02tQ"),
+    "an id of six without one": (b"K\x04tQ", b"K\x04NtQ"),
+    "seven arguments": (b"RtR", b"RNtR"),
+    "hooks that are something else": (b"h\x01)R", b"h\x01K\x05\x85R"),
+    "no hooks": (b"\x89h\x01)RtR", b"\x89NtR"),
+    "a number for a flag": (b"\x89", b"K\x00"),
+    "a number for the key": (b"X\x01\0\0\0%c", b"K%c"),
+    "one key for all": (b"X\x01\0\0\0%ch\x04K\x04", b"h\x03h\x04K%c"),
+    "a text for the place": (b"h\x04K", b"X\x03\0\0\0cpuK"),
+    "a number for the place": (b"h\x04K", b"K\x07K"),
+    "a name for the place": (b"h\x04", b"h\x02"),
+    "a name for the tag": (b"h\x03", b"h\x02"),
+    "a text for the storage type": (b"h\x03h\x02", b"h\x03h\x03"),
+    "no number of elements": (b"K\x04tQ", b"NtQ"),
+    "a size that is no tuple": (b"K\x04\x85K\x01", b"K\x04K\x01"),
+    "a size below zero": (b"K\x04\x85K\x01", b"J\xfc\xff\xff\xff\x85K\x01"),
+    "a stride below zero": (b"K\x01\x85\x89", b"J\xff\xff\xff\xff\x85\x89"),
+    "another function for the hooks": (b"h\x01)R", b"h\x00)R"),
+}
+
+
+@pytest.mark.parametrize("what", BENT)
+def test_tensors_that_are_nearly_torchs(what: str, columns: list[int]) -> None:
+    old, new = BENT[what]
+    assert old in TENSOR
+    unit = TENSOR.replace(old, new, 1) if old else TENSOR
+    held(b"\x80\x02](" + NAMES + b"".join(b"](" + unit % (65 + index) + b"e" for index in range(20)) + b"e.")
+
+
+UNITS: dict[str, Any] = {  # what stands in the list that is one unit, by its number
+    "nothing differs": lambda at: b"}X\x01\0\0\0aK\x01s",
+    "nothing differs but a text of one letter": lambda at: b"}X\x01\0\0\0aX\x01\0\0\0%cs" % (65 + at),
+    "a PUT and a MEMOIZE": lambda at: b"]" + put(300 + 2 * at) + b"](K%ce\x94" % at,
+    "a mark of its own left open": lambda at: b"K%c((" % at,
+    "a key that is a float": lambda at: b"}" + FLOAT + b"K%cs" % at,
+    "a key without a value": lambda at: b"}(K%cX\x01\0\0\0au" % at if at < 15 else b"}(K\x01u",
+    "names by turns": lambda at: b"h%cK%c\x85R" % (at % 3, at),
+    "arguments in a list": lambda at: b"h\x01K%c\x85R" % at if at < 15 else b"h\x01]R",
+    "filled twice": lambda at: b"](K%ce(K%ce" % (at, at),
+    "filled with nothing": lambda at: b"](eK%ca" % at,
+    "filled where it was got": lambda at: b"h\x05K%ca" % at,
+    "got from in front of all PUTs": lambda at: b"](K%ch%ce" % (at, at % 3 if at < 15 else 90),
+    "got from between the PUTs": lambda at: b"](K%ch%ce" % (at, at % 3 if at < 15 else 50),
+    "got from nowhere at once": lambda at: b"](K%ch%ce" % (at, 90 if at == 2 else at % 2),
+    "called with a flag": lambda at: b"h\x01%c\x85R" % (0x88 + at % 2),
+    "called, and then something else": lambda at: b"h\x01K%c\x85R" % at + (b"K\x07q\x010" if at == 15 else b""),
+    "a PUT that was there": lambda at: b"]" + put(300 + at if at < 15 else 300) + b"K%ca" % at,
+}
+
+
+@pytest.mark.parametrize("what", UNITS)
+@pytest.mark.parametrize("top", [60, 200])
+def test_units_that_are_nearly_alike(what: str, top: int, columns: list[int]) -> None:
+    """`top`: the highest slot of the memo so far. Behind the fifteenth unit some are another thing, or an error, at the same place as without columns."""
+    head = b"\x80\x02](" + NAMES + b"]q\x05K\x00q%c" % top
+    held(head + b"".join(b"](" + UNITS[what](at) + b"e" for at in range(30)) + b"e.")
+
+
+def test_a_mark_that_the_unit_before_has_opened(columns: list[int]) -> None:
+    held(b"\x80\x02((](K\x00e" + b"".join(b"t(](K%ce" % at for at in range(30)) + b"tt.")
+
+
+@pytest.mark.parametrize("first", [2**32 - 30, 2**32 - 21, 2**32 - 20, 2**32 - 5])
+def test_puts_at_the_end_of_all_slots(first: int, columns: list[int]) -> None:
+    """Behind the last slot they begin again at the first, where something stands."""
+    units = (b"]r" + struct.pack("<I", (first + at) % 2**32) + b"(K%ce" % at for at in range(30))
+    held(b"\x80\x02]q\x00(" + b"".join(units) + b"e.")

@@ -210,8 +210,6 @@ class _Compiler:
         made.opcodes = len(unit)
         made.registers = len(self.kinds)
         made.tensors = self._tensors()
-        if not any(kind in ("section", "int", "flag", "get", "float") for kind, _ in made.groups):
-            raise _Refused
         made.scan = re.compile(b"".join(self.pattern) + rb"()|.+", re.DOTALL).findall
 
     # ---- the pattern ----------------------------------------------------------------------------------------------------------------------
@@ -311,10 +309,8 @@ class _Compiler:
 
     def _marked(self) -> tuple[int, ...]:
         found: list[int] = []
-        while self.stack and self.stack[-1] is not None:
+        while not self.stack or self.stack[-1] is not None:  # without a mark, `_pop` refuses
             found.append(self._pop())
-        if not self.stack:
-            raise _Refused
         self.stack.pop()
         return tuple(reversed(found))
 
@@ -554,9 +550,7 @@ class Repeats:
         # 2. What they get from the memo was there before.
         registers: list[Any] = [None] * made.registers
         try:
-            for register, index in made.gets:
-                if index > top:
-                    return at, 0
+            for register, index in made.gets:  # above `top` is nothing yet
                 registers[register] = memo[index]
             for group, (kind, which) in enumerate(made.groups):
                 if kind == "get":

@@ -20,7 +20,7 @@ from safeload.errors import LimitExceeded
 from safeload.limits import Limits
 from safeload.machine import repeats
 from safeload.machine.interpret import interpret
-from safeload.machine.lane import Lane
+from safeload.machine.lane import Lane, Memo
 from safeload.machine.nodes import ObjectGraph
 from safeload.machine.repeats import Repeats, Rows
 
@@ -357,6 +357,16 @@ def test_units_that_are_nearly_alike(what: str, top: int, columns: list[int]) ->
     """`top`: the highest slot of the memo so far. Behind the fifteenth unit some are another thing, or an error, at the same place as without columns."""
     head = b"\x80\x02](" + NAMES + b"]q\x05K\x00q%c" % top
     held(head + b"".join(b"](" + UNITS[what](at) + b"e" for at in range(30)) + b"e.")
+
+
+def test_more_numbers_than_are_kept_are_read_again() -> None:
+    """Of tensors that all differ: what is kept of them is bounded, and each has its own numbers."""
+    found = Repeats(Lane(Memo(), []), {})
+    for numel in (*range((1 << 16) + 3), 0, 1 << 16):
+        geometry = found._geometry((numel, 1, (numel,), (1,)))
+        assert geometry is not None and (geometry.numel, geometry.offset, geometry.size, geometry.stride) == (numel, 1, (numel,), (1,))
+    assert len(found.numbers) < 10
+    assert found._geometry((4, 0, (-4,), (1,))) is None
 
 
 def test_a_mark_that_the_unit_before_has_opened(columns: list[int]) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
+import sys
 from typing import Any
 
 import pytest
 from hostile.hostile import archive, ints, storage, stream, tensor
+from machine.test_lane import DENIED as CHANGES
+from machine.test_lane import many
 
 import safeload
 from policy.listings import Refused, call, integer, keyed, listed, name, new, outcome, paired, text
+from safeload.api import read
+from safeload.budget import Budget
+from safeload.limits import Limits
+from safeload.machine.lane import Lane
 from safeload.policy.resolve import policy_from_dict
 
 HEAD = {"schema": 1, "name": "ours", "version": "1", "summary": "s", "owner": "o", "mode": "enforce", "default": "deny"}
@@ -301,3 +309,39 @@ def test_what_calls_and_states_take_over_is_paid_for(once: str, entries: int) ->
     report = safeload.scan(stream(whole), limits={"copy_ratio": 1})
     assert [finding.rule for finding in report.errors] == ["SL901"] and "its calls copy more" in report.errors[0].message
     assert safeload.scan(stream(whole), limits={"copy_ratio": 1_000}).verdict == "accepted"
+
+
+# ---- runs of tensor records that are alike -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [(b"", b""), *CHANGES, (b"X\x03\x00\x00\x00cpu", b"X\x03\x00\x00\x00c\xc3\xa9")], ids=str)
+@pytest.mark.parametrize("findings", [3, 1_000])
+def test_a_run_is_judged_as_each_of_its_records_would_be(change: tuple[bytes, bytes], findings: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = many(30).replace(*change) if change[0] else many(30)
+    looks: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(Budget, "check_time", lambda self, *place: looks.append((sys._getframe(1).f_code.co_name, *place)))
+    limits = {"findings": findings}
+    whole = read(data, limits=Limits(**limits))
+    assert [len(run.keys) for run in whole.graphs[0][2].runs] == [29]
+    if change not in CHANGES:
+        assert [name for name, *_ in looks] == [
+            "spend_opcodes",
+            "log",
+            "_run",
+            "_run",
+            "_log",
+        ]  # of the machine; of vetting, for the first and for the run; of the proof
+        graph = whole.graphs[0][2]
+        assert looks[-1][1:] == (None, graph.log[graph.runs[0].start].offset)
+    with monkeypatch.context() as patch:
+        patch.setattr(Lane, "take", lambda *_: 0)
+        single = read(data, limits=Limits(**limits))
+    assert not single.graphs[0][2].runs
+    assert whole.report == single.report
+
+
+def test_an_entry_that_has_expired_is_all_that_is_said() -> None:
+    of = policy({"globals": ["collections.deque"], "uses": ["call"], "as": "deque", "expires": datetime.date(2020, 1, 1)})
+    report = safeload.scan(stream(call("collections", "deque", integer(1)) + "NONE\nBUILD\n"), policy=of)
+    assert [finding.rule for finding in report.errors] == ["SL321"]
+    assert [(use.expired, use.decision, use.entry) for use in report.globals] == [(True, "denied", "a0")]

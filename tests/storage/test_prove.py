@@ -17,7 +17,6 @@ from policy.listings import Refused, array, call, dtype, integer, listed, name, 
 import safeload
 from safeload.budget import Budget
 from safeload.storage import prove as proving
-from safeload.storage.prove import RECORDS_PER_CHECK
 
 PER_TENSOR, PER_CHANNEL = name("torch", "per_tensor_affine"), name("torch", "per_channel_affine")
 HALF = "BINFLOAT 0.5\n"
@@ -259,6 +258,7 @@ def test_the_proof_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
             looks.append((member, offset))
 
     monkeypatch.setattr(Budget, "check_time", look)
+    assert proving.RECORDS_PER_CHECK == 1_024  # one look costs as much as proving a few records
     monkeypatch.setattr(proving, "RECORDS_PER_CHECK", 8)
     listing = "EMPTY_LIST\n" + (call("collections", "OrderedDict") + "APPEND\n") * 20
     data = stream(listing)
@@ -266,7 +266,6 @@ def test_the_proof_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     ops = [(opcode.name, place) for opcode, _, place in pickletools.genops(data)]
     log = [place for number, (kind, place) in enumerate(ops) if kind == "REDUCE" or (kind == "GLOBAL" and number < 3)]  # a name is logged once
     assert looks == [("a/data.pkl", log[index]) for index in range(0, len(log), 8)]
-    assert RECORDS_PER_CHECK == 1_024  # one look costs as much as proving a few records
 
 
 CHANNELS = {"0": bytes(6), "1": pack("<2q", 0, 1), "2": pack("<2f", 0.5, 2)}

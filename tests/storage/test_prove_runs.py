@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from containers.zipbuild import Part, build
 from machine.test_lane import Writer, text
@@ -92,3 +93,81 @@ def test_a_record_that_is_refused_does_not_count(monkeypatch: pytest.MonkeyPatch
     data, rules = faulty("a view that leaves", 5)
     report = proved(data, monkeypatch, {"tensors": COUNT - 1})
     assert [finding.rule for finding in report.errors] == rules == ["SL401"]
+
+
+# ---- what comes of a run ---------------------------------------------------------------------------------------------------------------------
+
+Tensor = tuple[str, int, tuple[int, ...], tuple[int, ...]]  # key, offset, size, stride: views of storages of six floats
+
+FRESH: list[Tensor] = [(f"s{at}", at % 3, (2, 2), (2, 1)) if at % 2 else (f"s{at}", 0, (6,), (1,)) for at in range(COUNT)]
+SHARED: list[Tensor] = [("s0", at % 3, (1, 3), (3, 1)) if at % 2 else (f"s{at}", 1, (2,), (3,)) for at in range(COUNT)]
+EMPTY: list[Tensor] = [(f"s{at}", at, (0, 2), (2, 1)) if at % 3 else (f"s{at}", 0, (3, 2), (1, 3)) for at in range(COUNT)]
+MIXED: list[Tensor] = [*FRESH[:5], ("s1", 0, (6,), (1,)), *FRESH[5:]]
+SCALARS: list[Tensor] = [(f"s{at}", at % 6, (), ()) for at in range(COUNT)]
+
+
+def content(key: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Six numbers of its own for each storage."""
+    return np.arange(6, dtype="<f4") + 10 * int(key[1:])
+
+
+def several(groups: list[list[Tensor]], grad: bool = False, places: tuple[str, ...] = ("cpu", "cpu")) -> bytes:
+    """A torch zip of these tensors of floats; what stands between two groups ends a run."""
+    writer = Writer(300)
+    data, at, keys = b"\x80\x02}" + writer.put() + b"(", 0, dict.fromkeys(key for group in groups for key, *_ in group)
+    for group, place in zip(groups, places, strict=False):
+        for key, offset, size, stride in group:
+            data += writer.once(("name", at), text(f"w{at}")) + writer.tensor(key, "FloatStorage", place, 6, offset, size, stride, grad, False)
+            at += 1
+        data += text(f"between {at}") + b"N"
+    parts = [Part(b"a/data.pkl", data + b"u."), Part(b"a/byteorder", b"little")]
+    return build([*parts, *(Part(f"a/data/{key}".encode(), content(key).tobytes()) for key in keys), Part(b"a/version", b"3\n")])
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize(
+    "groups",
+    [[FRESH], [SHARED], [EMPTY], [MIXED], [SCALARS], [FRESH, SHARED], [SHARED, SHARED]],
+    ids=["fresh", "shared", "empty", "mixed", "()", "two", "again"],
+)
+def test_the_tensors_of_a_run_are_those_of_its_records(groups: list[list[Tensor]], grad: bool) -> None:
+    data = several(groups, grad)
+    assert sum(len(run.keys) for _, _, graph in read(data).graphs for run in graph.runs) >= COUNT - 1
+    value = safeload.load(data, map_location="cpu")
+    with safeload.open(data) as file:
+        for at, (key, offset, size, stride) in enumerate([one for group in groups for one in group]):
+            flat = content(key)
+            wanted = np.lib.stride_tricks.as_strided(flat[offset:], size, tuple(4 * step for step in stride)) if 0 not in size else np.empty(size, "<f4")
+            found = value[f"w{at}"]
+            assert (found.dtype, found.shape, found.tolist()) == (flat.dtype, size, wanted.tolist())
+            info = file.info(f"w{at}")
+            assert (info.shape, info.dtype, info.requires_grad) == (size, "float32", grad)
+    names = {f"w{at}": key for at, (key, *_) in enumerate([one for group in groups for one in group])}
+    for one, first in names.items():
+        for other, second in names.items():
+            if value[one].size and value[other].size and first != second:
+                assert not np.shares_memory(value[one], value[other])
+
+
+@pytest.mark.parametrize("groups", [[FRESH], [SHARED], [EMPTY], [FRESH, SHARED], [SHARED, SHARED]], ids=["fresh", "shared", "empty", "two", "again"])
+def test_runs_are_paid_for_to_the_last_byte(groups: list[list[Tensor]], monkeypatch: pytest.MonkeyPatch) -> None:
+    data = several(groups)
+    sizes = [4 * int(np.prod(size)) for group in groups for _, _, size, _ in group]
+    exact = {"tensors": len(sizes), "total_tensor_bytes": sum(sizes), "tensor_bytes": max(sizes)}
+    report = proved(data, monkeypatch, exact)
+    assert (report.verdict, report.tensors, report.tensor_bytes) == ("accepted", len(sizes), sum(sizes))
+    for limit, value in exact.items():
+        report = proved(data, monkeypatch, {limit: value - 1})
+        assert (report.verdict, [finding.rule for finding in report.errors]) == ("inconclusive", ["SL901"])
+
+
+def test_a_second_run_on_another_device_is_no_alias(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = proved(several([FRESH, FRESH], places=("cpu", "cuda:0")), monkeypatch)
+    assert (report.verdict, {finding.rule for finding in report.errors}, len(report.errors)) == ("rejected", {"SL404"}, COUNT)
+
+
+def test_a_run_whose_views_all_leave_their_storages(monkeypatch: pytest.MonkeyPatch) -> None:
+    away: list[Tensor] = [(f"s{at}", 6, (1,), (1,)) for at in range(COUNT)]
+    report = proved(several([away, FRESH]), monkeypatch)
+    assert (report.tensors, report.tensor_bytes) == (COUNT, sum(4 * int(np.prod(size)) for _, _, size, _ in FRESH))
+    assert [finding.rule for finding in report.errors] == ["SL401"] * COUNT

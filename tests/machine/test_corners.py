@@ -154,3 +154,9 @@ def test_a_name_beyond_the_limit_in_every_spelling(listing: str, long: str) -> N
         else:
             with pytest.raises(LimitExceeded, match="global_name_bytes"):
                 interpret(data, budget=Budget(Limits(global_name_bytes=40)))
+
+
+def test_of_the_mentions_of_a_name_the_first_are_kept_and_all_are_counted() -> None:
+    graph = interpret(assemble("GLOBAL a b\nPOP\n" * 300 + "NONE\nSTOP"), budget=Budget())
+    (node,) = graph.globals.values()
+    assert graph.named[node] == 300 and graph.mentions[node] == [6 * at for at in range(machine.MAX_PLACES)]

@@ -257,6 +257,17 @@ def test_units_are_paid_for(columns: list[int]) -> None:
                 interpret(data, budget=Budget(limits), lane=lane)
 
 
+def test_lists_are_paid_for(columns: list[int]) -> None:
+    """Also where they all are one container's items, and the loop has nothing else to do."""
+    data = b"\x80\x02](" + b"".join(b"](K%ce" % (at % 256) for at in range(30_000)) + b"e."
+    assert held(data).opcodes == 4 * 30_000 + 5
+    assert sum(columns) > 29_000
+    for limits in (Limits(opcodes=100_000), Limits(containers=20_000), Limits(stack=20_000)):
+        for lane in (True, False):
+            with pytest.raises(LimitExceeded):
+                interpret(data, budget=Budget(limits), lane=lane)
+
+
 def test_a_short_limit_for_strings_is_the_loops(columns: list[int]) -> None:
     with pytest.raises(LimitExceeded):
         interpret(many(100), budget=Budget(Limits(literal_bytes=10)), lane=True)

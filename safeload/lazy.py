@@ -119,10 +119,12 @@ class LazyPart:
 
     def place(self, records: Iterable[TensorRecord]) -> None:
         """The storages of all these tensors, moved together."""
-        missing = {placed_name(record, self.document.container.byteorder) for record in records} - self.placed.keys()
+        placed, byteorder = self.placed, self.document.container.byteorder
+        missing = {name for record in records if (name := placed_name(record, byteorder)) not in placed}  # `- placed.keys()` would walk all of those
         if missing:
             self._check_open()
-            wanted = {name: item for name, item in self.inputs.items() if name in missing}  # in the order of the file
+            ordered = missing if len(missing) == 1 else [name for name in self.inputs if name in missing]  # in the order of the file
+            wanted = {name: self.inputs[name] for name in ordered}
             self.placed.update(move_all(wanted, {name: decide(item, self.restore) for name, item in wanted.items()}, self.settings))
 
     def cut(self, record: TensorRecord | ArrayRecord, index: Any) -> Any:

@@ -159,3 +159,20 @@ def test_what_load_refuses_open_refuses() -> None:
 def test_a_file_without_tensors() -> None:
     with safeload.open(stream("EMPTY_DICT\n")) as checkpoint:
         assert checkpoint.keys() == [] and checkpoint.tree() == {}
+
+
+class Unwalked(dict[str, Any]):
+    """A dict of which single entries may be asked for, and nothing that takes longer the more there are."""
+
+    def walked(self, *_: Any) -> Any:
+        raise AssertionError("one tensor was asked for, and all storages were walked")
+
+    __iter__ = keys = items = values = walked
+
+
+def test_one_tensor_costs_no_walk_over_all_storages() -> None:
+    with safeload.open(DATA) as checkpoint:
+        (part,) = checkpoint._parts
+        part.inputs, part.placed = Unwalked(part.inputs), Unwalked(part.placed)
+        assert checkpoint.get_tensor("w").shape == (3, 4)
+        assert checkpoint.get_slice("sub.row")[1:].shape == (3,)

@@ -17,7 +17,7 @@ from safeload.judge import Options, Reading, Verify, judge, unread_report
 from safeload.limits import Limits
 from safeload.policy.model import Policy
 from safeload.policy.named import load_policy
-from safeload.policy.today import utc_today
+from safeload.policy.today import as_of_today
 from safeload.source import ByteSource, FileLike, is_seekable, is_uri, open_source
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def _options(encoding: str, errors: str, **more: Any) -> Options:
     """The options of one call. Raises `ValueError` for a text encoding or error handler that does not exist, before the file is touched."""
     if not isinstance(encoding, str) or not isinstance(errors, str):
         raise TypeError("encoding and errors are names of text encodings and error handlers")
-    if encoding != "bytes":
+    if encoding not in ("bytes", "utf-8") or errors != "strict":
         try:
             "a".encode(encoding).decode(encoding, errors)
             codecs.lookup_error(errors)
@@ -255,7 +255,7 @@ def _options(encoding: str, errors: str, **more: Any) -> Options:
 
 def policy_and_limits(policy: str | os.PathLike[str] | Policy | None, limits: Limits | Mapping[str, int] | None) -> tuple[Policy, Limits]:
     """The policy that is meant, as of today, and the limits that hold with it."""
-    resolved = load_policy(DEFAULT_POLICY if policy is None else policy).on(utc_today())
+    resolved = as_of_today(load_policy(DEFAULT_POLICY if policy is None else policy))
     if limits is None:
         return resolved, resolved.limits
     return resolved, limits if isinstance(limits, Limits) else resolved.limits.replaced(dict(limits))

@@ -28,7 +28,7 @@ from safeload.formats.readers import SEQUENCES, reader_of
 from safeload.limits import Limits
 from safeload.machine.nodes import ObjectGraph
 from safeload.policy.model import Policy
-from safeload.policy.today import utc_today
+from safeload.policy.today import as_of_today
 from safeload.source import ByteSource
 from safeload.storage.records import Document, Plan
 from safeload.terms import apply_terms
@@ -54,7 +54,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 def judge(source: ByteSource, policy: Policy, limits: Limits, options: Options) -> Reading:
     """Read and judge. Never raises `CheckpointError`: what goes wrong becomes a finding, and `Reading.error`."""
     with Paused():
-        policy = policy.on(utc_today())  # the one look at the calendar, unless the caller has chosen a day
+        policy = as_of_today(policy)  # the one look at the calendar, unless the caller has chosen a day
         judging = Judging(source, policy, options, Budget(limits), read_document)
         document = read_document(judging)
         remote = _fetched(judging)

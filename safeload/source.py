@@ -40,6 +40,7 @@ CLOSE_BYTES = 1 << 17  # pieces so far apart are read as one: it fits into a cac
 CLOSE_PIECES = 8  # where there are so many of them in it: reading what lies between them takes less than a call for each
 APART_PIECES = 64  # so many are looked at together where they are far apart
 
+SMALL_BYTES = 1 << 18  # a file up to this is copied whole when it is opened: one read takes less than the dozen of an archive's parts
 TAIL_BYTES = 1 << 16  # of an archive, read at once: a comment's largest length, and with it the directory of a file with some 500 members
 URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -53,7 +54,7 @@ class ByteSource:
     the source: views are parts of it. One of bytes stays as it is, and views show a copy.
     """
 
-    __slots__ = ("_buffer", "_fd", "_map", "_owns_fd", "_pool", "_whole", "base", "fetched", "folder", "is_dcp", "kept", "name", "read_only", "size")
+    __slots__ = ("_buffer", "_copy", "_fd", "_map", "_owns_fd", "_pool", "_whole", "base", "fetched", "folder", "is_dcp", "kept", "name", "read_only", "size")
 
     def __init__(self, *, name: str, size: int, base: int = 0, buffer: bytes | bytearray | None = None, fd: int = -1, owns_fd: bool = False) -> None:
         self.name = name
@@ -65,6 +66,7 @@ class ByteSource:
         self._map: mmap.mmap | bytearray | bytes | None = None
         self._pool: Executor | None = None  # threads that read large parts
         self._whole: ByteSource | None = None  # the source that this one is a part of
+        self._copy: bytes | None = None  # all bytes of a small file, from its first on: what `read` gives parts of
         self.folder: str | None = None  # where the file stands, if it was opened by its path: its shards stand beside it
         self.read_only = False  # map so that nothing can be written, and the pages stay those of the page cache
         self.is_dcp = False  # was the folder of a distributed checkpoint opened? Then this is its `.metadata`
@@ -89,6 +91,8 @@ class ByteSource:
         """A private copy of exactly `length` bytes. Raises `CheckpointError` SL004 where the source ends before."""
         if offset < 0 or length < 0 or offset + length > self.size:
             raise self._short(offset, length)
+        if self._copy is not None:
+            return self._copy[self.base + offset : self.base + offset + length]
         if self._buffer is not None:
             start = self.base + offset
             return self._buffer[start : start + length] if isinstance(self._buffer, bytes) else bytes(memoryview(self._buffer)[start : start + length])
@@ -111,6 +115,8 @@ class ByteSource:
 
         Where they stand close together, what lies between them is read with them: 20,000 headers of small tensors are 200 reads. Others are asked for at once.
         """
+        if self._copy is not None:
+            return list(map(self.read, offsets, lengths))
         parts: list[bytes] = []
         at, count, hinted = 0, len(offsets), False
         while at < count:
@@ -138,13 +144,21 @@ class ByteSource:
         except OSError as error:
             raise CheckpointError(f"{self.name} cannot be read: {error.strerror}", rule="SL005", offset=offsets[0]) from error
         return parts if list(map(len, parts)) == lengths else list(map(self.read, offsets, lengths))  # says what is missing
+    def keep_copy(self) -> None:
+        """Read all of a small file now, for every `read` to come. Where that fails, or gives less, nothing is kept: the read that is missing it says so."""
+        try:
+            data = os.pread(self._fd, self.size, 0)
+        except OSError:
+            return
+        if len(data) == self.size:
+            self._copy = data
 
     def expect(self, offsets: Iterable[int], length: int) -> None:
         """A hint: `length` bytes at each of these places are read soon, one after the other. Of a file that is not in the page cache they are fetched at once.
 
         A disk takes as long for one small read as for hundreds at the same time. Asks first whether the first of them is there: then there is nothing to do.
         """
-        if self._fd < 0 or not hasattr(os, "posix_fadvise") or not hasattr(os, "RWF_NOWAIT"):
+        if self._fd < 0 or self._copy is not None or not hasattr(os, "posix_fadvise") or not hasattr(os, "RWF_NOWAIT"):
             return
         places = iter(offsets)
         first = next(places, None)
@@ -252,7 +266,7 @@ class ByteSource:
         if start < 0 or length < 0 or start + length > self.size:
             raise self._short(start, length)
         part = ByteSource(name=self.name, size=length, base=self.base + start, buffer=self._buffer, fd=self._fd)
-        part._whole = self._whole or self
+        part._whole, part._copy = self._whole or self, self._copy
         return part
 
     def offset_in(self, whole: ByteSource) -> int | None:
@@ -280,7 +294,7 @@ class ByteSource:
         if self._owns_fd and self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
-        self._map = None
+        self._map = self._copy = None
 
     def __enter__(self) -> ByteSource:
         return self
@@ -357,6 +371,8 @@ def _open_path(path: str, limits: Limits) -> ByteSource:
             return source
         _check_size(path, status.st_size, limits)
         source = ByteSource(name=path, size=status.st_size, fd=fd, owns_fd=True)
+        if source.size <= SMALL_BYTES:
+            source.keep_copy()
         source.folder = os.path.dirname(path) or "."
         return source
     except BaseException:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from safeload import api
+from safeload.collector import Paused
 from safeload.findings import Finding, Loader
 from safeload.judge import Reading, Verify, unread_report
 from safeload.limits import Limits
@@ -56,22 +57,27 @@ def scan_one(f: FileLike, job: Job, *, shown: str | None = None) -> Row:
         return unread(name or "<unknown>", error.strerror or str(error), job.policy)
     except Exception as error:  # noqa: BLE001 - the edge of one file among many: a mistake of ours is that file's, and says so
         return unread(name or "<unknown>", f"internal error, please report it: {type(error).__name__}: {error} ({_last_frame(error)})", job.policy)
-    return row if name is None else msgspec.structs.replace(row, report=msgspec.structs.replace(row.report, path=name))
+    if name is None or row.report.path == name:
+        return row
+    return msgspec.structs.replace(row, report=msgspec.structs.replace(row.report, path=name))
 
 
 def judged_row(f: FileLike | ByteSource, job: Job) -> Row:
     """The row of a file that is judged now. Raises as `scan` does."""
-    reading = api.read(
-        f,
-        policy=job.policy,
-        encoding=job.encoding,
-        limits=job.limits,
-        verify=job.verify,
-        digest=job.digest,
-        loader=job.loader,
-        online=job.online,
-    )
-    return job.row(reading, job.needs)
+    with Paused():  # until the graph is gone again, as in `scan`
+        reading = api.read(
+            f,
+            policy=job.policy,
+            encoding=job.encoding,
+            limits=job.limits,
+            verify=job.verify,
+            digest=job.digest,
+            loader=job.loader,
+            online=job.online,
+        )
+        row = job.row(reading, job.needs)
+        del reading
+        return row
 
 
 def _remembered(f: FileLike, job: Job, folder: str) -> Row:

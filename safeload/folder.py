@@ -14,12 +14,12 @@ from safeload.errors import ContainerError
 INDEX_SUFFIX = ".index.json"
 METADATA = ".metadata"
 MAX_NAME_CHARACTERS = 1_024
-_ODD = re.compile(r"\\|//|(?:^|/)\.\.?(?:/|$)|^/|^[A-Za-z]:|/$")
+_ODD = r"\\|//|(?:^|/)\.\.?(?:/|$)|^/|^[A-Za-z]:|/$"
 
 
 def checked(name: object) -> str:
     """The name, if it is one."""
-    if type(name) is not str or not name or len(name) > MAX_NAME_CHARACTERS or not name.isprintable() or _ODD.search(name):
+    if type(name) is not str or not name or len(name) > MAX_NAME_CHARACTERS or not name.isprintable() or re.search(_ODD, name):
         raise ContainerError(f"the name of a shard is {ascii(name)[:80]}, which is no plain relative path", rule="SL136")
     return name
 

@@ -42,7 +42,7 @@ APART_PIECES = 64  # so many are looked at together where they are far apart
 
 SMALL_BYTES = 1 << 18  # a file up to this is copied whole when it is opened: one read takes less than the dozen of an archive's parts
 TAIL_BYTES = 1 << 16  # of an archive, read at once: a comment's largest length, and with it the directory of a file with some 500 members
-URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+URI = r"[A-Za-z][A-Za-z0-9+.-]+://"
 
 FileLike = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes]]
 
@@ -144,6 +144,7 @@ class ByteSource:
         except OSError as error:
             raise CheckpointError(f"{self.name} cannot be read: {error.strerror}", rule="SL005", offset=offsets[0]) from error
         return parts if list(map(len, parts)) == lengths else list(map(self.read, offsets, lengths))  # says what is missing
+
     def keep_copy(self) -> None:
         """Read all of a small file now, for every `read` to come. Where that fails, or gives less, nothing is kept: the read that is missing it says so."""
         try:
@@ -345,7 +346,7 @@ def open_sibling(folder: str, name: object, limits: Limits) -> ByteSource:
 
 def is_uri(f: object) -> bool:
     """Is this the address of something on a network? A file that has such a name is a file."""
-    return isinstance(f, str) and URI.match(f) is not None and not os.path.lexists(f)
+    return isinstance(f, str) and "://" in f and re.match(URI, f) is not None and not os.path.lexists(f)
 
 
 def _open_path(path: str, limits: Limits) -> ByteSource:

@@ -104,6 +104,14 @@ def test_whoever_asked_to_be_called_at_the_end_is_called() -> None:
     assert done.returncode == 0
 
 
+def test_the_command_leaves_typing_extensions_alone_and_importable() -> None:
+    pytest.importorskip("typing_extensions", reason="without it there is nothing to leave out")
+    code = "import atexit, sys\natexit.register(lambda: print({'typing_extensions', 'inspect'} & set(sys.modules), __import__('typing_extensions').__name__))"
+    done = ended(code, "scan", str(ROOT / "examples" / "tiny.pt"))
+    assert done.stdout.endswith("set() typing_extensions\n")
+    assert done.returncode == 0
+
+
 def test_a_report_in_a_file_is_whole(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     done = ended("", "scan", "-f", f"json={report}", str(ROOT / "examples" / "tiny.pt"))

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from safeload.cli.common import EXIT_NO_VERDICT, Ended, complain
+from safeload.collector import Paused
 
 
 def program() -> NoReturn:
@@ -19,6 +19,7 @@ def program() -> NoReturn:
 
     What is written is flushed by then. Where something has asked to be called at the end (`atexit`), or threads were started, Python ends as it always does.
     """
+    _import_records()
     try:
         main()
     except SystemExit as ended:
@@ -27,6 +28,19 @@ def program() -> NoReturn:
             sys.stderr.flush()
             os._exit(ended.code)
         raise
+
+
+def _import_records() -> None:
+    """msgspec, without `typing_extensions`, which it asks for two names that `typing` has since Python 3.11: it is there where torch is, and imports `inspect`,
+    a tenth of a scan of a small file. Whoever imports it later gets it; a process that is not the command line alone is left as it is."""
+    if "msgspec" not in sys.modules and "typing_extensions" not in sys.modules:
+        absent: Any = None
+        sys.modules["typing_extensions"] = absent
+        try:
+            with Paused():
+                import msgspec  # noqa: F401
+        finally:
+            del sys.modules["typing_extensions"]
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -38,6 +52,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: list[str] | None) -> int:
+    from safeload.cli.common import EXIT_NO_VERDICT, Ended, complain  # behind `_import_records`
+
     words = sys.argv[1:] if arguments is None else arguments
     word = _both(words)
     if word is not None:
@@ -63,8 +79,8 @@ def _run(arguments: list[str] | None) -> int:
 
 def _run_words(words: list[str]) -> int:
     if len(words) > 1 and words[0] == "scan" and all(word == "-" or not word.startswith("-") for word in words):
-        from safeload.cli.scanning import scan_paths
-
+        with Paused():  # nothing of what is imported is garbage
+            from safeload.cli.scanning import scan_paths
         return scan_paths(tuple(words[1:]))
     from safeload.cli.words import run
 

@@ -62,13 +62,14 @@ SIGNATURES: tuple[tuple[bytes, Sniffed], ...] = (
     (b"PK\5\6", Sniffed("an empty zip archive", "it holds nothing; save the checkpoint again", "SL003")),
 )
 
-_MARKUP = re.compile(rb"<(?:!doctype|!--|html|head|body|\?xml|[a-z][a-z0-9:]*[ >/])", re.IGNORECASE)
-_OPENVINO = re.compile(rb"<net [^<>]*version=[\"'][0-9]+[\"'][^<>]*>\s*<layers>")
-_JSON = re.compile(rb"\{\s*[\"}]|\[\s*[\[{\"\]0-9tfn-]")
-_YAML = re.compile(rb"c[A-Za-z0-9_-]*:(?: [^\n]*)?\r?\n")  # channels: ... as a stream it names a module with a colon, which no import finds
-_LFS = re.compile(rb"oid sha256:([0-9a-f]{64})\r?\nsize ([0-9]{1,20})\r?\n")
+# Patterns, compiled where they are asked first: most files are zip archives, and none of these is for them.
+_MARKUP = rb"(?i:<(?:!doctype|!--|html|head|body|\?xml|[a-z][a-z0-9:]*[ >/]))"
+_OPENVINO = rb"<net [^<>]*version=[\"'][0-9]+[\"'][^<>]*>\s*<layers>"
+_JSON = rb"\{\s*[\"}]|\[\s*[\[{\"\]0-9tfn-]"
+_YAML = rb"c[A-Za-z0-9_-]*:(?: [^\n]*)?\r?\n"  # channels: ... as a stream it names a module with a colon, which no import finds
+_LFS = rb"oid sha256:([0-9a-f]{64})\r?\nsize ([0-9]{1,20})\r?\n"
 _STR8 = 0xD9
-_MSGPACK = re.compile(rb"(?:[\x81-\x8f]|\xde..)([\xa1-\xbf]|\xd9[\x20-\xff])([A-Za-z_][A-Za-z0-9_./-]*)", re.DOTALL)
+_MSGPACK = rb"(?s:(?:[\x81-\x8f]|\xde..)([\xa1-\xbf]|\xd9[\x20-\xff])([A-Za-z_][A-Za-z0-9_./-]*))"
 """A map of up to 65,535 pairs, and the length and letters of a text (msgpack's spec.md)."""
 _LONG_MAGIC = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # LONG1 of torch's magic number 0x1950A86A20F9469CFC6C, STOP
 _LEGACY = tuple(
@@ -97,18 +98,18 @@ def _sniff_structure(head: bytes, size: int) -> Sniffed | None:
 def _sniff_text(head: bytes, size: int) -> Sniffed | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.startswith(LFS_PREFIX):
-        match = _LFS.search(head)
+        match = re.search(_LFS, head)
         target = f" to {int(match[2]):,} bytes with the sha256 {match[1].decode('ascii')}" if match else ""
         return Sniffed(f"a git-LFS pointer of {size:,} bytes{target}", "run `git lfs pull`", "SL006")
-    if _MARKUP.match(text) and b"<PMML" in head:
+    if re.match(_MARKUP, text) and b"<PMML" in head:
         return Sniffed("a PMML model", "the program that scores it reads it", reason=NAMED)
-    if _MARKUP.match(text) and _OPENVINO.search(head):
+    if re.match(_MARKUP, text) and re.search(_OPENVINO, head):
         return Sniffed("the graph of an OpenVINO model", "its extensions are native code, and its numbers stand in a file beside it", reason=NAMED)
-    if _MARKUP.match(text):
+    if re.match(_MARKUP, text):
         return Sniffed(f"an HTML or XML page ({shown(text[:40])})", f"the download gave an error or login page; {_AGAIN}", "SL003")
-    if _JSON.match(text):
+    if re.match(_JSON, text):
         return Sniffed(f"JSON text ({shown(text[:40])})", "it is no checkpoint; a server may have sent its error in its place", "SL003", is_json=True)
-    if _YAML.match(head):
+    if re.match(_YAML, head):
         return Sniffed(f"YAML text ({shown(head[:40])})", "it is no checkpoint", "SL003")
     return None
 
@@ -127,7 +128,7 @@ def sniff_text(head: bytes) -> Sniffed | None:
 
 def is_msgpack(head: bytes) -> bool:
     """Does a map with a name as its first key begin here, as `flax.serialization` writes one? Some pickles begin alike."""
-    match = _MSGPACK.match(head)
+    match = re.match(_MSGPACK, head)
     return match is not None and len(match[2]) == (match[1][-1] & 0x1F if match[1][0] != _STR8 else match[1][-1])
 
 

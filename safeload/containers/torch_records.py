@@ -6,7 +6,7 @@ a record that only a lax reader understands is no record that torch wrote.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 
 from safeload.budget import Budget
 from safeload.containers.base import Member
@@ -17,29 +17,36 @@ from safeload.limits import Limits
 from safeload.source import ByteSource
 
 RECORD_BYTES = 64  # the longest record, `.data/serialization_id`, has 40
+VERSIONS = ("version", ".data/version")
 VERSION_RANGE = range(1, 11)  # torch 1.4 wrote 1, 1.5 2, since 1.6 3; readers since 1.12 take up to 10 (inline_container.h)
 
-GRAMMAR: dict[str, tuple[re.Pattern[bytes], str]] = {
-    "version": (re.compile(rb"([0-9]{1,4})\n?"), "a number and a newline"),
-    ".data/version": (re.compile(rb"([0-9]{1,4})\n?"), "a number and a newline"),
-    "byteorder": (re.compile(rb"(little|big)"), "little or big"),
-    ".format_version": (re.compile(rb"([0-9]{1,4})"), "a number"),
-    ".storage_alignment": (re.compile(rb"([0-9]{1,10})"), "a number"),
-    ".data/serialization_id": (re.compile(rb"([0-9]{40})"), "40 digits"),
+
+def _digits(least: int, most: int) -> Callable[[bytes], bool]:
+    return lambda data: least <= len(data) <= most and data.isdigit()  # of bytes: ASCII digits alone
+
+
+GRAMMAR: dict[str, tuple[Callable[[bytes], bool], str]] = {
+    "version": (_digits(1, 4), "a number and a newline"),
+    ".data/version": (_digits(1, 4), "a number and a newline"),
+    "byteorder": ((b"little", b"big").__contains__, "little or big"),
+    ".format_version": (_digits(1, 4), "a number"),
+    ".storage_alignment": (_digits(1, 10), "a number"),
+    ".data/serialization_id": (_digits(40, 40), "40 digits"),
 }
-"""Record, below the archive's top folder, to its grammar and what to call that."""
+"""Record, below the archive's top folder, to its grammar, less the newline that may end a version, and what to call that."""
 
 
 def read_record(source: ByteSource, record: str, member: Member, limits: Limits, budget: Budget | None = None) -> str:
     """The text of one record of `GRAMMAR`, its CRC-32 checked. Raises SL121 for a value that torch never writes."""
-    pattern, expected = GRAMMAR[record]
+    fits, expected = GRAMMAR[record]
     if member.size > RECORD_BYTES:
         raise ContainerError(f"the record is {member.size:,} bytes long; torch writes {expected}", rule="SL121", member=member.name)
     data = read_member(source, member, limits, budget=budget)
-    match = pattern.fullmatch(data)
-    if match is None:
+    is_version = record in VERSIONS
+    value = data.removesuffix(b"\n") if is_version else data
+    if not fits(value):
         raise ContainerError(f"the record holds {shown(data)}; torch writes {expected}", rule="SL121", member=member.name)
-    text = match[1].decode("ascii")
-    if record.endswith("version") and record != ".format_version" and int(text) not in VERSION_RANGE:
+    text = value.decode("ascii")
+    if is_version and int(text) not in VERSION_RANGE:
         raise ContainerError(f"the archive has version {text}; torch reads {VERSION_RANGE[0]} to {VERSION_RANGE[-1]}", rule="SL121", member=member.name)
     return text

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from safeload.budget import Budget
 from safeload.containers.base import Container, Member, Role
 from safeload.containers.torch_archive import read_torch_archive
-from safeload.containers.torch_records import GRAMMAR, read_record
+from safeload.containers.torch_records import GRAMMAR, VERSIONS, read_record
 from safeload.containers.zip_directory import ZipDirectory, read_zip
 from safeload.containers.zip_end import LOCAL_SIGNATURE
 from safeload.containers.zip_kinds import is_npz, kind_of
@@ -33,7 +33,6 @@ FORMAT = "torch.zip"
 PICKLE = "data.pkl"
 STORAGE_FOLDER = "data/"  # since 1.5
 EARLY_STORAGE_FOLDER = "tensors/"  # in 1.4
-VERSIONS = ("version", ".data/version")
 
 
 def read_torch_zip(source: ByteSource, limits: Limits, budget: Budget | None = None) -> Container:

@@ -17,7 +17,7 @@ from safeload.findings import Finding
 SHOWN_CHARACTERS = 80  # of text that comes from a file, in a message
 FLAG_UTF8 = 0x0800  # general purpose bit 11, APPNOTE appendix D
 
-_ODD_PATH = re.compile(r"\\|//|(?:^|/)\.\.?(?:/|$)|^/|^[A-Za-z]:/")
+_ODD_PATH = r"\\|//|(?:^|/)\.\.?(?:/|$)|^/|^[A-Za-z]:/"
 _ODD_SIGNS = ("\\", "//", "\n/", "\n./", "\n../", "\n.\n", "\n..\n")
 _ODD_SEGMENTS = ("/./", "/../", "/.\n", "/..\n")
 """One of these, or ":/", stands in a text of names, a newline before and behind each, where one of them is odd. No name holds a newline (SL113)."""
@@ -47,7 +47,7 @@ def check_paths(names: list[str]) -> tuple[Finding, ...]:
     """A finding for the first name that climbs, is absolute or oddly spelled: such an archive never loads, and its members are judged all the same."""
     text = "\n".join(["", *names, ""])
     signs = (*_ODD_SIGNS, *(_ODD_SEGMENTS if "/." in text else ()), *((":/",) if ":" in text else ()))
-    odd = [name for name in names if _ODD_PATH.search(name)] if any(sign in text for sign in signs) else []
+    odd = [name for name in names if re.search(_ODD_PATH, name)] if any(sign in text for sign in signs) else []
     if not odd:
         return ()
     more = f" (and {len(odd) - 1:,} more)" if len(odd) > 1 else ""

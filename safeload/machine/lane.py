@@ -32,6 +32,7 @@ STREAK = 16  # records with the same numbers before they are taken in columns (`
 _Match = Callable[[bytes, int], "re.Match[bytes] | None"]
 MAX_BATCH = 1_024  # records taken in one step of the loop, which looks at the budget in between
 
+_GETS = (b"h", b"j")
 _GET = rb"(h.|j....)"
 _NUMBER = rb"(?:K.|M..|J...[\x00-\x7f])"  # BININT is signed: taken where it is not negative
 _SIZE = rb"(\)|%(n)b(?:\x85|%(n)b(?:\x86|%(n)b\x87))|\(%(n)b{4,8}t)" % {b"n": _NUMBER}  # EMPTY_TUPLE, TUPLE1, TUPLE2, TUPLE3, TUPLE
@@ -154,7 +155,7 @@ class Lane:
 
         `stack` is the one below the first MARK, with the function on top.
         """
-        if not stack or type(stack[-1]) is not Global:
+        if not stack or type(stack[-1]) is not Global or data[at + 1 : at + 2] not in _GETS:  # the first tensor of a stream spells out what others get
             return 0
         top = self.memo.top()
         within, across, width = _long() if top >= LAST_SHORT_PUT else _short()  # `width`: bytes of a PUT

@@ -58,7 +58,7 @@ def quoted(text: bytes, member: str | None, at: int) -> bytes:
     return _unescape(text[1:-1], member, at)
 
 
-_STORAGE_ID = re.compile(
+_STORAGE_ID = (  # of protocol 0, which few files have: compiled where it is asked first
     r"\('storage', <class '(?P<module>torch(?:\.[a-z_]+){0,4})\.(?P<name>[A-Za-z0-9]+Storage)'>, '(?P<key>[^'\\]*)', '(?P<location>[^'\\]*)', "
     r"(?P<numel>[0-9]{1,19})L?(?:, (?:None|\('(?P<view>[^'\\]*)', (?P<offset>[0-9]{1,19})L?, (?P<length>[0-9]{1,19})L?\)))?\)"
 )
@@ -69,7 +69,7 @@ def storage_id(text: str) -> re.Match[str] | None:
 
     torch cannot read it back (it asserts a tuple); the one form that such a text can have says all that the tuple did. None for any other text.
     """
-    return _STORAGE_ID.fullmatch(text)
+    return re.fullmatch(_STORAGE_ID, text)
 
 
 SIMPLE_ESCAPES = {

@@ -302,7 +302,11 @@ def test_reads_are_of_the_bytes_that_were_hashed(tmp_path: Path) -> None:
             source.read(260_000, 10)
 
 
-def test_a_file_that_changes_between_hashing_and_judging_is_not_judged_and_not_kept(tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("small", [True, False])
+def test_a_file_that_changes_between_hashing_and_judging_is_not_judged_and_not_kept(
+    tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch, small: bool
+) -> None:
+    """A small file is read once, so that what is judged is what was hashed; of a larger one the change is seen."""
     path = tmp_path / "f"
     path.write_bytes(EVIL)
     real = cache.judged_row
@@ -312,7 +316,12 @@ def test_a_file_that_changes_between_hashing_and_judging_is_not_judged_and_not_k
         return real(f, job)
 
     monkeypatch.setattr(cache, "judged_row", swapped)
-    report = scan_one(str(path), job_of(folder)).report
+    if not small:
+        monkeypatch.setattr("safeload.source.SMALL_BYTES", 0)
+    report = scan_one(str(path), msgspec.structs.replace(job_of(folder), digest=True)).report
+    if small:
+        assert (report.verdict, report.sha256) == ("rejected", hashlib.sha256(EVIL).hexdigest())
+        return
     assert report.verdict == "inconclusive"
     assert {finding.rule for finding in report.errors} == {"SL005"}
     assert not kept(folder)

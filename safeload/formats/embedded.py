@@ -61,8 +61,9 @@ def with_storages(judging: Judging, container: Container, member: str, graph: Ob
 
 
 def _is_loader(judging: Judging, node: Global) -> bool:
-    entry = judging.policy.decide(canonical(node.module, node.name)).entry
-    return isinstance(entry, Allow) and entry.constructor == CONSTRUCTOR
+    name, policy = canonical(node.module, node.name), judging.policy
+    listed = policy.allow_exact.get(name)  # by most names, it is not one
+    return listed is not None and listed.constructor == CONSTRUCTOR and isinstance(policy.decide(name).entry, Allow)
 
 
 def _bytes(args: tuple[Any, ...]) -> bytes | None:

@@ -26,7 +26,8 @@ from typing import Any
 
 from safeload.machine.nodes import Call, Effect, Geometry, Global, Node, PersistentId, TensorRun
 
-LAST_SHORT_PUT = 255  # a record's PUTs are BINPUTs up to this index, and LONG_BINPUTs behind it; the one across it is left to the loop
+LAST_SHORT_PUT = 255  # a record's PUTs are BINPUTs up to this index, and LONG_BINPUTs behind it
+MOST_PUTS = 10  # of a record
 MAX_CACHED = 1 << 16  # decoded arguments kept, of one stream
 STREAK = 16  # records with the same numbers before they are taken in columns (`safeload.machine.repeats`)
 _Match = Callable[[bytes, int], "re.Match[bytes] | None"]
@@ -55,18 +56,24 @@ def _record(op: bytes, low: bytes, high: bytes, same: bytes) -> _Match:
 
 @cache
 def _short() -> tuple[_Match, _Match, int]:
-    """Records at the beginning of a stream, and the length of their PUTs. Compiled where they are met first: most streams hold no tensor."""
-    return _record(b"q", rb".", rb"", rb""), _none, 2
+    """Records at the beginning of a stream, the one behind them, and the length of their PUTs. Compiled where they are met first."""
+    return _record(b"q", rb".", rb"", rb""), _across, 2
+
+
+def _across(data: bytes, at: int) -> re.Match[bytes] | None:
+    """The one record with PUTs of both lengths: compiled only for a stream that gets so far."""
+    return _mixed()(data, at)
+
+
+@cache
+def _mixed() -> _Match:
+    return _record(b"[qr]", rb"(?:(?<=q).|(?<=r)....)", rb"", rb"")
 
 
 @cache
 def _long() -> tuple[_Match, _Match, int]:
     """Records behind it: those whose PUTs share their upper three bytes, as 31 of 32 do, and others."""
     return _record(b"r", rb".", rb"...", rb"(?P=high)"), _record(b"r", rb"....", rb"", rb""), 5
-
-
-def _none(_data: bytes, _at: int) -> None:
-    """There are no others."""
 
 
 _FIXED_OPCODES = 14  # behind the second MARK, without PUTs, and the numbers of size and stride
@@ -159,7 +166,7 @@ class Lane:
             return 0
         top = self.memo.top()
         within, across, width = _long() if top >= LAST_SHORT_PUT else _short()  # `width`: bytes of a PUT
-        match = within(data, at) or across(data, at)
+        match = within(data, at) or (across(data, at) if top + MOST_PUTS >= LAST_SHORT_PUT else None)
         if match is None:
             return 0
         memo, log, geometries = self.memo, self.log, self.geometries
@@ -187,8 +194,12 @@ class Lane:
                 if high != upper_bytes:
                     upper_bytes, upper = high, int.from_bytes(high, "little") << 8
                 first = (upper | low[0]) - (known_key is None) - (name is not None)
+                behind_call, behind_hook, behind_id = width, 3 * width, (3 if size_low is None else 5) * width
             else:
                 first = _first([name_low and name_low + name_high, key_low and key_low + key_high, low + high, *[low and low + high for low in lows]])
+                widths = [1 + len(low + high) for low in lows if low is not None]
+                behind_call, behind_hook, behind_id = widths[-1], sum(widths[-3:]), sum(widths)
+                last = None  # spelled unlike its neighbours
             if first <= top:
                 break
             # 2. What it has from the memo is there. Nothing there changes while the lane goes on, so the same head gets the same objects.
@@ -213,10 +224,10 @@ class Lane:
             streak = streak + 1 if geometry is last and known_key is None else 0
             last = geometry
             pid = (tag, cls, storage_key, place, geometry.numel) if not view else (tag, cls, storage_key, place, geometry.numel, None)
-            storage = PersistentId(index, base + end - geometry.behind - len(hooks) - (3 if size_low is None else 5) * width, pid)
-            hook = Call(index + 1, base + end - 3 - 3 * width, "reduce", made_by, ())
+            storage = PersistentId(index, base + end - geometry.behind - len(hooks) - behind_id, pid)
+            hook = Call(index + 1, base + end - 3 - behind_hook, "reduce", made_by, ())
             args = (storage, geometry.offset, geometry.size, geometry.stride, requires_grad, hook)
-            call = Call(index + 2, base + end - 1 - width, "reduce", func, args)
+            call = Call(index + 2, base + end - 1 - behind_call, "reduce", func, args)
             log += (storage, hook, call)
             put: tuple[Any, ...] = (pid, hook, args, call) if size_low is None else (pid, geometry.size, geometry.stride, hook, args, call)
             if known_key is None:
@@ -244,7 +255,9 @@ class Lane:
             if streak == self.patience:
                 self.ends = (earlier, before)
                 break
-            match = within(data, end) or across(data, end)
+            if width == 2 and top >= LAST_SHORT_PUT:
+                within, across, width = _long()
+            match = within(data, end) or (across(data, end) if top + MOST_PUTS >= LAST_SHORT_PUT else None)
             if match is None:
                 break
         self.streak = streak

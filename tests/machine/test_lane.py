@@ -245,9 +245,9 @@ def test_all_but_the_first_tensor_take_the_lane() -> None:
 
 
 @pytest.mark.parametrize("first", range(12))
-def test_records_of_the_first_256_slots_take_the_lane_but_for_the_one_across(first: int) -> None:
+def test_records_of_the_first_256_slots_take_the_lane_and_so_does_the_one_across(first: int) -> None:
     graph = held(many(60, first=first))
-    assert taken(graph) >= 58  # not the first, and not the one with PUTs of both lengths, where there is one
+    assert taken(graph) == 59 and len(graph.runs) == 1
 
 
 def test_a_list_of_tensors_has_no_names() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import contextlib
 import gzip
 import io
@@ -235,7 +236,30 @@ def test_a_file_that_shrinks_after_the_verdict_is_an_error_and_no_crash(path: Pa
         safeload.load(path, map_location=cut, mmap=mmap)
 
 
-def test_a_file_that_shrinks_before_it_is_read(path: Path) -> None:
+def test_a_small_file_is_read_when_it_is_opened_and_stays_what_it_was(path: Path) -> None:
+    with open_source(path, DEFAULT_LIMITS) as source:
+        path.write_bytes(b"")
+        part = source.part(2, 5)
+        assert (source.read(0, len(DATA)), part.read(1, 3), source.pieces([0, 4], [2, 3])) == (DATA, DATA[3:6], [DATA[:2], DATA[4:7]])
+        for bad in ((-1, 1), (0, -1), (0, len(DATA) + 1)):
+            with pytest.raises(CheckpointError):
+                source.read(*bad)
+        with pytest.raises(CheckpointError):
+            part.read(0, 6)
+
+
+def test_a_small_file_that_cannot_be_read_says_so_where_it_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", broken)
+    with open_source(path, DEFAULT_LIMITS) as source, pytest.raises(CheckpointError) as caught:
+        source.read(0, 1)
+    assert caught.value.rule == "SL005"
+
+
+def test_a_file_that_shrinks_before_it_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("safeload.source.SMALL_BYTES", 0)
     source = open_source(path, DEFAULT_LIMITS)
     os.truncate(path, 10)
     with source, pytest.raises(CheckpointError) as caught:
@@ -333,6 +357,7 @@ def test_the_limits_of_a_source_are_those_of_the_call() -> None:
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no hints about files")
 def test_what_is_expected_of_a_cold_file_is_asked_for_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
+    monkeypatch.setattr("safeload.source.SMALL_BYTES", 0)
     monkeypatch.setattr(os, "posix_fadvise", lambda fd, offset, length, advice: asked.append((offset, length)))
     path = tmp_path / "cold.bin"
     path.write_bytes(bytes(1 << 14))

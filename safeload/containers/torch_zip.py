@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from safeload.budget import Budget
 from safeload.containers.base import Container, Member, Role
-from safeload.containers.torch_archive import read_torch_archive
 from safeload.containers.torch_records import GRAMMAR, VERSIONS, read_record
 from safeload.containers.zip_directory import ZipDirectory, read_zip
 from safeload.containers.zip_end import LOCAL_SIGNATURE
@@ -65,6 +64,8 @@ def _container(source: ByteSource, directory: ZipDirectory, limits: Limits, budg
         kind, place = found
         if kind.format is None:
             return _plain_zip(source, members, directory.accounted, f"this is {kind.what}, which does not load: {kind.hint}")
+        from safeload.containers.torch_archive import read_torch_archive  # few archives are one
+
         return read_torch_archive(kind.format, place, source, members, directory.accounted, limits, budget)
     if not folder or (folder + PICKLE not in members and folder + VERSIONS[0] not in members):
         return _plain_zip(source, members, directory.accounted)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from safeload.budget import Copies, exceeded
 from safeload.errors import CheckpointError
@@ -27,12 +27,14 @@ from safeload.machine.late import Late
 from safeload.machine.nodes import NODE_TYPES, RUN_ENTRIES, Build, Call, Global, Items, ObjectGraph, PersistentId, SetItems, TensorRun
 from safeload.policy.aliases import canonical
 from safeload.policy.contracts import CONTRACTS, OPAQUE, Contract
-from safeload.policy.danger import danger
 from safeload.policy.keys import PLAIN_KEYS, KeyJudge
 from safeload.policy.literals import BadArguments
 from safeload.policy.model import Allow, Decision, Opaque, Policy, Use
 from safeload.policy.shapes import Signature, parse_signature
 from safeload.policy.vetted import SEAL, External, Judgement, StorageId, Vetted
+
+if TYPE_CHECKING:
+    from safeload.policy.danger import Danger
 
 MAX_COUNT = 1 << 63  # elements and keys are int64 in torch
 MAX_MESSAGE_CHARACTERS = 1_000
@@ -155,7 +157,7 @@ class _Judge:
             if name in self.extra_opaque and (decision.kind == "opaque" or decision.entry is None):
                 decision = Decision(kind="opaque", entry=None, capability="data.override")
             elif decision.kind == "denied" and decision.entry is None:
-                decision = Decision(kind="denied", entry=None, capability=danger(name).capability)  # for the report; it is refused either way
+                decision = Decision(kind="denied", entry=None, capability=_danger(name).capability)  # for the report; it is refused either way
             self._decisions[node] = decision
             self.uses[node] = set()
             self.calls[node] = []
@@ -649,7 +651,7 @@ class _Judge:
         elif decision.entry is not None:
             message = f"{name} {verb}, and policy {policy} denies it (entry {decision.entry.id!r}): {decision.entry.reason}"
         else:
-            message = f"{name} {verb}, and no entry of policy {policy} lists it{danger(name).words}"
+            message = f"{name} {verb}, and no entry of policy {policy} lists it{_danger(name).words}"
         self._find(rule, message, calls[0] if calls else node.offset, decision, node)
 
     def _use(self, node: Global) -> GlobalUse:
@@ -717,6 +719,13 @@ def _storage_of(log: list[Any], run: TensorRun, name: str, index: int) -> Storag
     return StorageId(
         index=index, offset=log[index].offset, storage_type=name, key=run.keys[which], location=run.alike[3], numel=run.geometries[which].numel, view=None
     )
+
+
+def _danger(name: str) -> Danger:
+    """What is known of a name that no entry lists. Its tables are for the files that have one."""
+    from safeload.policy.danger import danger
+
+    return danger(name)
 
 
 def _kind_of_name(contract: Contract) -> str:

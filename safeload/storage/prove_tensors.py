@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from safeload.errors import StorageError
 from safeload.machine.nodes import NODE_TYPES, Build
-from safeload.storage import geometry, sparse
+from safeload.storage import geometry
 from safeload.storage.dtypes import tensor_dtype
 from safeload.storage.geometry import INT64
 from safeload.storage.prover import Prover
@@ -110,7 +110,7 @@ def sparse_tensor(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Spar
         shape=p.ints(parts[2] if coo else parts[3]),
         coalesced=parts[3] if coo and len(parts) == 4 else None,
     )
-    sparse.check(record, [p.tensor(node) for node in nodes], p.numbers, p.member, at, p.budget)
+    _check_sparse(p, record, [p.tensor(node) for node in nodes], at)
     return record
 
 
@@ -121,8 +121,14 @@ def sparse_class(p: Prover, index: int, args: tuple[Any, ...], at: int) -> Spars
     if tensor_dtype(func.name) != values.dtype:  # type: ignore[union-attr]
         raise StorageError(f"the values of a torch.sparse.{func.name} are {values.dtype.name}", rule="SL406")  # type: ignore[union-attr]
     record = SparseRecord(layout="sparse_coo", parts=args[:2], shape=p.ints(args[2]), coalesced=None)
-    sparse.check(record, [indices, values], p.numbers, p.member, at, p.budget)
+    _check_sparse(p, record, [indices, values], at)
     return record
+
+
+def _check_sparse(p: Prover, record: SparseRecord, parts: list[TensorRecord], at: int) -> None:
+    from safeload.storage import sparse  # few tensors are
+
+    sparse.check(record, parts, p.numbers, p.member, at, p.budget)
 
 
 def meta(p: Prover, index: int, args: tuple[Any, ...], at: int) -> MetaRecord:

@@ -16,7 +16,7 @@ from safeload.findings import Finding
 from safeload.machine.late import Late
 from safeload.machine.nodes import NODE_TYPES, Call, Global
 from safeload.policy.vetted import External, StorageId, Vetted
-from safeload.storage import arrays, geometry, sparse
+from safeload.storage import arrays, geometry
 from safeload.storage.arrays import ArrayDType, ArrayRecord, BadArray
 from safeload.storage.dtypes import DTYPES, STORAGE_TYPES, DType, dtype_named
 from safeload.storage.records import StorageRecord, TensorRecord
@@ -170,6 +170,8 @@ class Prover:
         storage = self.storages[tensor.storage]
         if storage.key not in self.private:
             self.private[storage.key] = self.read(storage.member) if storage.member is not None else b""
+        from safeload.storage import sparse  # few tensors are
+
         return sparse.values(tensor, storage, self.private[storage.key], self.container.byteorder)
 
     # ---- numpy ------------------------------------------------------------------------------------------------------------------------------

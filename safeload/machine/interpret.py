@@ -24,7 +24,7 @@ from safeload.collector import Paused
 from safeload.errors import CheckpointError, StreamError
 from safeload.machine import text
 from safeload.machine.keys import KeyCounts, check_keys
-from safeload.machine.lane import Lane, Memo
+from safeload.machine.lane import Lane, Memo, floats
 from safeload.machine.nodes import NODE_TYPES, Build, Call, CallKind, Effect, Global, Items, Node, ObjectGraph, PersistentId, SetItems
 from safeload.machine.repeats import LONGEST_TEXT, Repeats
 
@@ -244,8 +244,17 @@ class _Machine:
                         elif op == EMPTY_TUPLE:
                             stack.append(())
                         elif op == BINFLOAT:
-                            stack.append(_float8(data, i)[0])
-                            i += 8
+                            if lane is not None and i + 8 < size and data[i + 8] == BINFLOAT:  # a list of them, most likely
+                                numbers = floats(data, at)
+                                stack += numbers
+                                i += 9 * len(numbers) - 1
+                                lane.opcodes += len(numbers) - 1
+                                if lane.opcodes >= due:
+                                    due = lane.opcodes + STEPS_PER_CHECK
+                                    self._check_budget(done + step - ended_frames, stack, made, base + at)
+                            else:
+                                stack.append(_float8(data, i)[0])
+                                i += 8
                         elif op == NONE:
                             stack.append(None)
                         elif op == STOP:

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from functools import cache
 from itertools import islice
 from operator import itemgetter
+from struct import unpack
 from typing import Any
 
 from safeload.machine.nodes import Call, Effect, Geometry, Global, Node, PersistentId, TensorRun
@@ -288,6 +289,19 @@ class Lane:
             behind=_FIXED_BYTES + len(offset) + len(size) + len(stride),
         )
         return geometry
+
+
+@cache
+def _run_of_floats() -> _Match:
+    return re.compile(rb"(?:G.{8}){1,%d}" % MAX_BATCH, re.DOTALL).match
+
+
+def floats(data: bytes, at: int) -> tuple[float, ...]:
+    """The arguments of the BINFLOATs that follow one another from `data[at]` on, of which the first is whole."""
+    match = _run_of_floats()(data, at)
+    numbers = bytearray(match[0] if match is not None else b"")
+    del numbers[::9]  # the opcodes
+    return unpack(f">{len(numbers) // 8}d", numbers)
 
 
 def _first(puts: list[bytes | None]) -> int:

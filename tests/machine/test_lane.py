@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import struct
 from typing import Any
 
@@ -291,6 +292,32 @@ def test_records_are_paid_for() -> None:
     data = many(3_000)
     assert held(data, limits=Limits(opcodes=100_000)).opcodes == 3_000 * 32 + 11
     for limits in (Limits(opcodes=90_000), Limits(memo_entries=20_000), Limits(graph_nodes=6_000), Limits(containers=9_000)):
+        for lane in (True, False):
+            with pytest.raises(LimitExceeded):
+                interpret(data, budget=Budget(limits), lane=lane)
+
+
+@given(st.lists(st.floats() | st.integers(0, 300), max_size=40), st.sampled_from([2, 4]), st.integers(0, 400), st.booleans())
+def test_numbers_that_follow_one_another(numbers: list[float], protocol: int, at: int, cut: bool) -> None:
+    data = pickle.dumps({"loss": numbers, "last": [1.5]}, protocol)
+    held(data)
+    at = min(at, len(data) - 1)
+    held(data[:at] if cut else data[:at] + b"G" + data[at + 1 :])
+
+
+def test_a_frame_ends_between_two_numbers_and_not_inside_one() -> None:
+    number = b"G" + struct.pack(">d", 0.5)
+    for inside in range(9 * 5 + 2):
+        content = b"](" + number * 5
+        held(b"\x80\x04\x95" + struct.pack("<Q", inside) + content + b"e.")
+
+
+def test_many_numbers_are_paid_for() -> None:
+    data = pickle.dumps([0.5] * 100_000, 2)
+    assert held(data).opcodes == 100_000 + 4 + 2 * 100  # MARK and APPENDS around each thousand
+    data = b"\x80\x02(" + (b"G" + struct.pack(">d", 0.5)) * 100_000 + b"l."
+    assert held(data).opcodes == 100_000 + 4
+    for limits in (Limits(opcodes=50_000), Limits(stack=50_000)):
         for lane in (True, False):
             with pytest.raises(LimitExceeded):
                 interpret(data, budget=Budget(limits), lane=lane)

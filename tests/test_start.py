@@ -16,17 +16,17 @@ ROOT = Path(__file__).parent.parent
 SCAN = """
 safeload safeload.api safeload.budget safeload.cli safeload.cli.common safeload.cli.config safeload.cli.many safeload.cli.outputs safeload.cli.rows
 safeload.cli.scanning safeload.cli.walk safeload.collector safeload.containers safeload.containers.base safeload.containers.detect safeload.containers.inflate
-safeload.containers.sniff safeload.containers.torch_records safeload.containers.torch_zip safeload.containers.zip_central
-safeload.containers.zip_directory safeload.containers.zip_end safeload.containers.zip_extra safeload.containers.zip_kinds safeload.containers.zip_local
-safeload.containers.zip_names safeload.containers.zip_pass safeload.containers.zip_sequence safeload.errors safeload.escape safeload.findings safeload.folder
-safeload.formats safeload.formats.archive safeload.formats.embedded safeload.formats.judging safeload.formats.readers safeload.judge safeload.limits
-safeload.machine safeload.machine.interpret safeload.machine.keys safeload.machine.lane safeload.machine.nodes safeload.machine.text safeload.policy
-safeload.policy.aliases safeload.policy.compiled safeload.policy.contracts safeload.policy.keys
-safeload.policy.literals safeload.policy.model safeload.policy.named safeload.policy.shapes safeload.policy.shipped safeload.policy.today safeload.policy.vet
-safeload.policy.vetted safeload.report safeload.report.formats safeload.report.layout safeload.report.rows safeload.report.sentences safeload.report.text
-safeload.report.text_writer safeload.report.writer safeload.source safeload.storage safeload.storage.arrays safeload.storage.dtypes safeload.storage.geometry
-safeload.storage.prove safeload.storage.prove_arrays safeload.storage.prove_runs safeload.storage.prove_tensors safeload.storage.prover
-safeload.storage.records safeload.sweep safeload.sweep.many safeload.sweep.one safeload.terms safeload.values
+safeload.containers.sniff safeload.containers.torch_records safeload.containers.torch_zip safeload.containers.zip_central safeload.containers.zip_directory
+safeload.containers.zip_end safeload.containers.zip_extra safeload.containers.zip_kinds safeload.containers.zip_local safeload.containers.zip_names
+safeload.containers.zip_pass safeload.containers.zip_sequence safeload.errors safeload.escape safeload.findings safeload.folder safeload.formats
+safeload.formats.archive safeload.formats.embedded safeload.formats.judging safeload.formats.readers safeload.judge safeload.limits safeload.machine
+safeload.machine.interpret safeload.machine.keys safeload.machine.lane safeload.machine.late safeload.machine.nodes safeload.machine.repeats
+safeload.machine.text safeload.policy safeload.policy.aliases safeload.policy.compiled safeload.policy.contracts safeload.policy.keys safeload.policy.literals
+safeload.policy.model safeload.policy.named safeload.policy.shapes safeload.policy.shipped safeload.policy.today safeload.policy.vet safeload.policy.vetted
+safeload.report safeload.report.formats safeload.report.layout safeload.report.rows safeload.report.sentences safeload.report.text safeload.report.text_writer
+safeload.report.writer safeload.source safeload.storage safeload.storage.arrays safeload.storage.dtypes safeload.storage.geometry safeload.storage.prove
+safeload.storage.prove_arrays safeload.storage.prove_runs safeload.storage.prove_tensors safeload.storage.prover safeload.storage.records safeload.sweep
+safeload.sweep.many safeload.sweep.one safeload.terms safeload.values
 """
 """Of ours, for an accepted torch zip. Readers of other formats, what reads policy files, and what words a rejection are not on it."""
 

@@ -244,13 +244,13 @@ class _Machine:
                         elif op == EMPTY_TUPLE:
                             stack.append(())
                         elif op == BINFLOAT:
-                            if lane is not None and i + 8 < size and data[i + 8] == BINFLOAT:  # a list of them, most likely
+                            if repeats is not None and i + 8 < size and data[i + 8] == BINFLOAT:  # a list of them, most likely
                                 numbers = floats(data, at)
                                 stack += numbers
                                 i += 9 * len(numbers) - 1
-                                lane.opcodes += len(numbers) - 1
-                                if lane.opcodes >= due:
-                                    due = lane.opcodes + STEPS_PER_CHECK
+                                repeats.lane.opcodes += len(numbers) - 1
+                                if repeats.lane.opcodes >= due:
+                                    due = repeats.lane.opcodes + STEPS_PER_CHECK
                                     self._check_budget(done + step - ended_frames, stack, made, base + at)
                             else:
                                 stack.append(_float8(data, i)[0])

@@ -11,8 +11,10 @@ from machine.test_lane import Writer, text
 
 import safeload
 from safeload.api import read
+from safeload.formats import judging
 from safeload.limits import Limits
 from safeload.machine.lane import Lane
+from safeload.storage.prove import prove
 
 Record = tuple[str, int, int, tuple[int, ...], tuple[int, ...], str]  # key, elements of the storage, offset, size, stride, location
 
@@ -171,3 +173,12 @@ def test_a_run_whose_views_all_leave_their_storages(monkeypatch: pytest.MonkeyPa
     report = proved(several([away, FRESH]), monkeypatch)
     assert (report.tensors, report.tensor_bytes) == (COUNT, sum(4 * int(np.prod(size)) for _, _, size, _ in FRESH))
     assert [finding.rule for finding in report.errors] == ["SL401"] * COUNT
+
+
+def test_the_storages_of_a_run_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nothing uses is looked into for a whole file that hides there."""
+    used: list[frozenset[str]] = []
+    monkeypatch.setattr(judging, "prove", lambda *args, **more: used.append((found := prove(*args, **more)).used_keys) or found)
+    for groups in ([FRESH], [SHARED], [FRESH, SHARED]):
+        read(several(groups))
+        assert used[-1] == {key for group in groups for key, *_ in group}

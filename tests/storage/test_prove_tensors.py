@@ -52,6 +52,7 @@ def test_whether_a_parameter_wants_a_gradient_is_what_is_said_last(flag: bool) -
     assert wants_grad(f"{call(of, 'Parameter', SIX + other)}MARK\n{said}{empty}TUPLE\nBUILD\n") is flag
     assert wants_grad(f"{new(of, 'Parameter')}MARK\n{SIX}{empty}{said}{other}TUPLE\nBUILD\n") is flag
     assert wants_grad(call("torch._utils", "_rebuild_device_tensor_from_cpu_tensor", SIX + name("torch", "float32") + text("xla:0") + said)) is flag
+    assert wants_grad(call("torch._utils", "_rebuild_parameter_with_state", SIX + said + "EMPTY_DICT\nEMPTY_DICT\n")) is flag
     assert wants_grad(call("torch._utils", "_rebuild_parameter", tensor(ints(6), ints(1)).replace("NEWFALSE", "NEWTRUE") + said + "EMPTY_DICT\n")) is flag
 
 

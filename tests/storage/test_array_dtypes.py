@@ -12,7 +12,6 @@ from safeload.containers.base import Member
 from safeload.rebuild.numpy_dtypes import array_dtype
 from safeload.storage import arrays
 from safeload.storage.arrays import (
-    DTYPE_CLASSES,
     FIXED_SIZES,
     MAX_ARRAY_DIMS,
     MAX_DTYPE_DEPTH,
@@ -83,10 +82,10 @@ def test_the_longest_items() -> None:
 
 
 def test_the_classes_of_numpy_are_the_dtypes_that_they_make() -> None:
-    for name, code in DTYPE_CLASSES.items():
+    for name, code in arrays.DTYPE_CLASSES.items():
         if hasattr(np.dtypes, name):
             assert array_dtype(from_text(code)) == getattr(np.dtypes, name)(), name
-    assert {name for name in dir(np.dtypes) if name.endswith("DType")} - set(DTYPE_CLASSES) <= {
+    assert {name for name in dir(np.dtypes) if name.endswith("DType")} - set(arrays.DTYPE_CLASSES) <= {
         "BytesDType", "StrDType", "VoidDType", "DateTime64DType", "TimeDelta64DType", "ObjectDType", "StringDType",
     }  # fmt: skip
 

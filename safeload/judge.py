@@ -93,7 +93,11 @@ def read_document(judging: Judging) -> Document | None:
             explain_zip(judging, error)
             judge_members(judging, error)
         judging.stopped(error)
-        return None
+        document = None
+    if judging.container is not None and any(finding.level == "error" for finding in judging.findings):
+        from safeload.formats.refused import judge_rest
+
+        judge_rest(judging, judging.container)
     return document
 
 

@@ -18,7 +18,7 @@ from safeload.containers.json_strict import BadJson, parse
 from safeload.containers.torch_archive import JSON_SUFFIX, MAX_JSON_BYTES
 from safeload.containers.zip_names import shown
 from safeload.errors import CheckpointError, ContainerError
-from safeload.formats.archive import look_into, source_of, text_or_unknown
+from safeload.formats.archive import look_into, source_of, text_or_unknown, unreferenced
 from safeload.formats.code import judge_code
 from safeload.formats.judging import Judging
 from safeload.storage import geometry
@@ -73,6 +73,7 @@ def _models(judging: Judging, container: Container, folder: str) -> Document | N
                 whole = whole and table is not None
                 if table is not None:
                     models[model] = _merged(models.get(model), table, member.name)
+    unreferenced(judging, container)
     if whole and not models:
         raise ContainerError("the archive has no config of weights", rule="SL133")
     return Group(parts=dict(models)) if whole else None

@@ -131,10 +131,37 @@ class Judging:
             self.note_partial(member or "", data, error)
             raise
 
-    def note_partial(self, member: str, data: bytes, error: CheckpointError, *, external: External | None = None) -> None:
-        """Judge what a broken stream asked for before it broke, so that a payload in front of the damage is named."""
-        if isinstance(error.partial, ObjectGraph) and error.partial.log:
-            self.vetted_only(member, data, error.partial, external=external)
+    def note_partial(self, member: str, data: bytes, error: CheckpointError, *, external: External | None = None, more: ByteSource | None = None) -> None:
+        """Judge what a broken stream asked for before it broke, so that a payload in front of the damage is named, and what it would look up behind that.
+
+        `more`: the source whose first bytes `data` are, where it may hold more of the stream.
+        """
+        partial = error.partial
+        if not isinstance(partial, ObjectGraph):
+            return
+        if partial.log:
+            self.vetted_only(member, data, partial, external=external)
+        self.note_beyond(member, data, partial, more=more)
+
+    def note_beyond(self, member: str, data: bytes, partial: ObjectGraph, *, more: ByteSource | None = None, dangerous: bool = False) -> bool:
+        """Put the names behind a break to the policy: what is refused here may run elsewhere. `dangerous`: only where one is known to do harm."""
+        from safeload.formats.beyond import MAX_SWEPT_BYTES, Beyond
+
+        if more is not None and len(data) < more.size and not more.is_sparse:
+            data = more.read(0, min(more.size, MAX_SWEPT_BYTES))
+        beyond = Beyond(data, partial.start, partial, self.budget.check_time)
+        if dangerous and not beyond.dangerous():
+            return False
+        if beyond.unreadable is not None:
+            message = "behind what is malformed, STACK_GLOBAL looks up a name that is computed: which one it is nobody can know"
+            self.find("SL208", message, member=member or None, offset=beyond.unreadable)
+        if beyond.names:
+            judgement = self._vet(beyond.graph(), member or None, None)
+            found = {finding.global_name for finding in self.findings}
+            self.findings.extend(finding for finding in judgement.findings if finding.rule in NAMING and finding.global_name not in found)
+            self.suppressed += judgement.suppressed
+            self.globals.extend(judgement.globals)
+        return bool(beyond.names)
 
     def named_only(self, member: str, data: bytes, graph: ObjectGraph) -> None:
         """Put the names of a stream to the policy, where what it refers to outside itself is unknown."""
@@ -201,9 +228,12 @@ class Judging:
             graph = interpret(data, budget=self.budget, member=member.name, encoding="latin1")
         except CheckpointError as error:
             partial = error.partial
-            if not isinstance(partial, ObjectGraph) or not partial.globals:
+            if not isinstance(partial, ObjectGraph):
                 return False
-            self.vetted_only(member.name, data, partial)
+            if partial.globals:
+                self.vetted_only(member.name, data, partial)
+            if not self.note_beyond(member.name, data, partial, dangerous=not partial.globals) and not partial.globals:
+                return False
             self.stopped(error)
             return True
         self.vetted_only(member.name, data, graph)

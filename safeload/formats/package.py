@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from safeload.containers.base import Container
 from safeload.errors import StreamError
-from safeload.formats.archive import look_into, stream, text_or_unknown
+from safeload.formats.archive import look_into, stream, text_or_unknown, unreferenced
 from safeload.formats.code import judge_code
 from safeload.formats.judging import Judging
 from safeload.storage.records import Document, Group, Plan
@@ -34,6 +34,7 @@ def read(judging: Judging, container: Container) -> Document | None:
                 parts[name[len(folder) :]] = stream(judging, container, member)
             elif not look_into(judging, member):
                 text_or_unknown(judging, member)
+    unreferenced(judging, container)
     if not parts:
         raise StreamError("the package holds no pickled resource", rule="SL002")
     whole = {name: part for name, part in parts.items() if part is not None}

@@ -18,6 +18,7 @@ from safeload.containers.shard_index import KERAS_CLASS
 from safeload.containers.torch_archive import CODE_SUFFIXES, MAX_JSON_BYTES
 from safeload.errors import CheckpointError, LimitExceeded
 from safeload.formats.archive import check_crc, is_file, source_of, text_or_unknown
+from safeload.formats.beyond import Beyond
 from safeload.formats.code import judge_code
 from safeload.formats.judging import NESTED, Judging
 from safeload.formats.keras import CONFIG, judge_config
@@ -96,10 +97,12 @@ def _is_pickle(judging: Judging, source: ByteSource) -> bool:
         return True
     if source.size > judging.limits.pickle_bytes:
         return False
+    data = source.read(0, source.size)
     try:
-        interpret(source.read(0, source.size), budget=judging.budget, member=source.name, encoding="latin1")
+        interpret(data, budget=judging.budget, member=source.name, encoding="latin1")
     except CheckpointError as error:
-        return isinstance(error.partial, ObjectGraph) and bool(error.partial.globals)
+        partial = error.partial
+        return isinstance(partial, ObjectGraph) and (bool(partial.globals) or Beyond(data, 0, partial, judging.budget.check_time).dangerous())
     return True
 
 

@@ -9,17 +9,18 @@ and the last `REGION_BYTES` of the file, and where the directory says (`Claims`)
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from safeload.containers.base import Claims
+from safeload.containers.base import STORED, Claims, Container
 from safeload.containers.inflate import RAW_DEFLATE
 from safeload.containers.sniff import is_tar
 from safeload.containers.tar_header import BLOCK_BYTES, NAME
 from safeload.containers.zip_end import LOCAL_SIGNATURE
-from safeload.containers.zip_local import LOCAL
+from safeload.containers.zip_local import LOCAL, located
 from safeload.errors import CheckpointError
-from safeload.formats.judging import Judging
+from safeload.formats.archive import is_archive
+from safeload.formats.judging import NESTED, Judging
 from safeload.limits import KIB, MIB
 from safeload.machine.interpret import interpret
 from safeload.machine.nodes import ObjectGraph
@@ -30,6 +31,9 @@ MAX_MEMBERS = 4096  # that are looked at
 LOOK_BYTES = 64 * KIB  # of a member that are read, and inflated
 LONG_BYTES = 4 * MIB  # the same for a pickle that goes on
 MAX_LONG = 64  # of those
+ARCHIVES = frozenset({"torch.zip", "zip", "npz", "torch.script", "torch.package", "torch.export", "keras"})  # whose members stand in the file one by one
+MAX_DICTIONARY_BYTES = 80 * MIB  # memory of one LZMA dictionary and what is around it: `xz -9` asks for 65
+BZIP2_MAGIC, LZMA_PROPERTIES, UNKNOWN_SIZE = b"BZh", b"\5\0", b"\xff" * 8
 
 
 def judge_members(judging: Judging, error: CheckpointError) -> None:
@@ -37,26 +41,77 @@ def judge_members(judging: Judging, error: CheckpointError) -> None:
     if not error.rule.startswith("SL1") and error.rule != "SL004":
         return
     source, longer = judging.file, MAX_LONG
+    broken: list[tuple[str, bytes, ObjectGraph]] = []  # what broke off: looked at last, since the bytes of one member may hold the next
     with suppress(CheckpointError):  # the time is over, or the file has changed
         for name, data in _members(source, error.partial):
-            for inflated in (False, True):  # the header may say what the directory does not
-                content, graph = _look(judging, name, data, LOOK_BYTES, inflated=inflated)
+            start = data.read(0, min(data.size, LOOK_BYTES))
+            for unpack in (_stored, _inflated, _another):  # the header may say what the directory does not
+                content, graph = _look(judging, name, start, LOOK_BYTES, unpack)
                 if graph is None and content and longer:
                     longer -= 1
-                    content, graph = _look(judging, name, data, LONG_BYTES, inflated=inflated)
+                    content, graph = _look(judging, name, data.read(0, min(data.size, LONG_BYTES)), LONG_BYTES, unpack)
                 if graph is not None and graph.globals:
                     judging.named_only(name, content, graph)
+                if graph is not None and not graph.end:
+                    broken.append((name, content, graph))
+            judging.budget.check_time()
+        for name, content, graph in broken:
+            judging.note_beyond(name, content, graph, dangerous=True)
+
+
+def judge_rest(judging: Judging, container: Container) -> None:
+    """Put the names in those members of an archive to the policy that nobody judged: one member that cannot be read ends the reading of an archive."""
+    if container.format not in ARCHIVES:
+        return
+    judged = {member.partition(NESTED)[0] for member in (*(name for name, _, _ in judging.graphs), *(finding.member or "" for finding in judging.findings))}
+    with suppress(CheckpointError):
+        for member in [member for member in container.members.values() if member.size and member.name not in judged][:MAX_MEMBERS]:
+            where = located(judging.source, member)
+            data = judging.source.part(where.offset, where.stored_size)
+            if is_archive(data):
+                judging.nested(data, member.name)
+                continue
+            start = data.read(0, min(data.size, LOOK_BYTES))
+            content, graph = _look(judging, member.name, start, LOOK_BYTES, _stored if member.method == STORED else _inflated)
+            if graph is not None and graph.globals:
+                judging.named_only(member.name, content, graph)
+            if graph is not None and not graph.end:
+                judging.note_beyond(member.name, content, graph, dangerous=True)
             judging.budget.check_time()
 
 
-def _look(judging: Judging, name: str, data: ByteSource, length: int, *, inflated: bool) -> tuple[bytes, ObjectGraph | None]:
+def _stored(content: bytes, length: int) -> bytes:
+    return content
+
+
+def _inflated(content: bytes, length: int) -> bytes:
+    try:
+        return zlib.decompressobj(RAW_DEFLATE).decompress(content, length)
+    except zlib.error:
+        return b""
+
+
+def _another(content: bytes, length: int) -> bytes:
+    """bzip2 and LZMA, which `zipfile` reads, and so `numpy.load` does (APPNOTE 5.8.8: two bytes of version, the length of the properties, the properties)."""
+    if not content.startswith(BZIP2_MAGIC) and content[2:4] != LZMA_PROPERTIES:
+        return b""
+    import bz2
+    import lzma
+
+    try:
+        if content.startswith(BZIP2_MAGIC):
+            return bz2.BZ2Decompressor().decompress(content, length)
+        alone = content[4:9] + UNKNOWN_SIZE + content[9:]
+        return lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MAX_DICTIONARY_BYTES).decompress(alone, length)
+    except (OSError, lzma.LZMAError, MemoryError):
+        return b""
+
+
+def _look(judging: Judging, name: str, start: bytes, length: int, unpack: Callable[[bytes, int], bytes]) -> tuple[bytes, ObjectGraph | None]:
     """The start of a member, and the pickle in it, whole or up to where it breaks off; None where there is none, or more of the member would tell more."""
-    content = data.read(0, min(data.size, length))
-    if inflated:
-        try:
-            content = zlib.decompressobj(RAW_DEFLATE).decompress(content, length)
-        except zlib.error:
-            return b"", None
+    content = unpack(start, length)
+    if not content:
+        return b"", None
     try:
         return content, interpret(content, budget=judging.budget, member=name, encoding="latin1")
     except CheckpointError as error:
@@ -67,7 +122,10 @@ def _look(judging: Judging, name: str, data: ByteSource, length: int, *, inflate
 
 def _members(source: ByteSource, claims: object) -> Iterator[tuple[str, ByteSource]]:
     """Name and content, from its first byte on, of what stands behind each header."""
-    if is_tar(source.read(0, min(source.size, BLOCK_BYTES))):
+    head = source.read(0, min(source.size, BLOCK_BYTES))
+    if not head.startswith(LOCAL_SIGNATURE):
+        yield "", source  # what stands in front of an archive: torch reads a pickle there, and zipfile the archive
+    if is_tar(head):
         for at, block in _blocks(source):
             yield block[NAME].partition(b"\0")[0].decode("utf-8", "replace"), source.part(at + BLOCK_BYTES)
     for at in _headers(source, claims):

@@ -60,7 +60,7 @@ def _object(judging: Judging, container: Container, part: ByteSource, member: st
     except CheckpointError as error:
         if not member:
             explain_stream(error, judging.source.size)
-        judging.note_partial(member or "", window.data, error, external=_unread(error.partial))
+        judging.note_partial(member or "", window.data, error, external=_unread(error.partial), more=part)
         _judge_objects(judging, window)
         _judge_streams(judging, window, error)
         raise
@@ -86,6 +86,8 @@ def _judge_objects(judging: Judging, window: Window) -> None:
     prefix = f"{window.member}{NESTED}" if window.member else ""
     for name, data, nested in window.objects:
         judging.vetted_only(prefix + name, data, nested)
+        if not nested.end:  # it broke off
+            judging.note_beyond(prefix + name, data, nested)
 
 
 def _judge_streams(judging: Judging, window: Window, error: CheckpointError) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from safeload.budget import exceeded
-from safeload.containers.base import Container
+from safeload.containers.base import Container, Member
 from safeload.containers.json_strict import BadJson, parse
 from safeload.containers.torch_archive import MAX_JSON_BYTES
 from safeload.containers.zip_names import shown
 from safeload.errors import ContainerError
-from safeload.formats.archive import judge_whole, look_into, stream, text_or_unknown
+from safeload.formats.archive import judge_whole, look_into, stream, text_or_unknown, unreferenced
 from safeload.formats.code import judge_code
 from safeload.formats.judging import Judging
 from safeload.machine.nodes import Call, Global
@@ -47,7 +47,7 @@ def read(judging: Judging, container: Container) -> Document | None:
     for name, member in container.members.items():
         inner = name[len(folder) :]
         if inner in PROVED:
-            plans[inner] = stream(judging, _with_storages(container, name.removesuffix(".pkl") + "/"), member)
+            plans[inner] = _stream(judging, _with_storages(container, name.removesuffix(".pkl") + "/"), member)
         elif member.role == "pickle":
             judge_whole(judging, member)
         elif member.role == "unknown" and member.size and not look_into(judging, member):
@@ -56,10 +56,23 @@ def read(judging: Judging, container: Container) -> Document | None:
         attributes = plans.get(ATTRIBUTES)
         if ATTRIBUTES in plans and attributes is None:
             return None
-        return _old(judging, _with_storages(container, folder), folder, attributes)
+        own = _with_storages(container, folder)
+        table = _old(judging, own, folder, attributes)
+        unreferenced(judging, own)
+        return table
     if MAIN not in plans:
         raise ContainerError(f"the archive holds neither {MAIN} nor {MODEL}", rule="SL120")
     return plans[MAIN]
+
+
+def _stream(judging: Judging, container: Container, member: Member) -> Plan | None:
+    """The plan of one pickle, and a look at the storages of its folder that it does not use: the keys of one folder mean nothing in another."""
+    used, judging.used = judging.used, set()
+    plan = stream(judging, container, member)
+    if plan is not None:
+        unreferenced(judging, container)
+    judging.used |= used
+    return plan
 
 
 def _with_storages(container: Container, folder: str) -> Container:

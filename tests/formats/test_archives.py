@@ -128,7 +128,8 @@ def test_a_member_outside_of_the_folder_is_refused(stray: bytes) -> None:
 
 def test_what_is_called_code_is_text() -> None:
     report = safeload.scan(script(**{"code/__torch__.py": assemble("PROTO 2\n" + SYSTEM)}), policy="inspect")
-    assert report.verdict == "inconclusive" and report.errors[0].rule == "SL122"
+    assert report.verdict == "rejected" and {finding.rule for finding in report.errors} == {"SL301", "SL122"}
+    assert safeload.scan(script(**{"code/__torch__.py": b"\xff\xfe\0"}), policy="inspect").verdict == "inconclusive"
     assert safeload.scan(script(**{"extra/raw": b"\xff\xfe\0"}), policy="inspect").verdict == "inconclusive"
     assert safeload.scan(script(**{"extra/readme.txt": b"hello"}), policy="inspect").verdict == "accepted"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from containers.zipbuild import Part
+from containers.zipbuild import Part, build
 
 from . import watched
 from .hostile import SYSTEM, Refusal, archive, stream, tensor
@@ -76,10 +76,47 @@ def test_a_zip_behind_a_pickle_is_ambiguous(refused: Refusal) -> None:
 
 
 def test_a_pickle_behind_a_zip_is_trailing(refused: Refusal) -> None:
-    refused(archive(tensor()) + refused.armed(PAYLOAD), "inconclusive")
+    refused(archive(tensor()) + refused.armed(PAYLOAD), "rejected", "SL301", names=(MKDIR,))
 
 
 def test_a_cut_archive_is_not_accepted(refused: Refusal) -> None:
     whole = archive(tensor())
     for end in range(0, len(whole), 37):
         refused(whole[:end], "inconclusive")
+
+
+TOKEN = b"\x80\2)."
+UNUSED = {
+    "data of TorchScript": {"a/data.pkl": TOKEN, "a/constants.pkl": TOKEN, "a/data/1": PAYLOAD},
+    "constants of TorchScript": {"a/data.pkl": TOKEN, "a/constants.pkl": TOKEN, "a/constants/0": PAYLOAD},
+    "a package": {"p/.data/extern_modules": b"", "p/.data/python_version": b"3.11", "p/x/x.pkl": b"\x80\3).", "p/.data/7.storage": PAYLOAD},
+    "torch.export": {
+        "m/archive_format": b"pt2",
+        "m/archive_version": b"0",
+        "m/models/model.json": b"{}",
+        "m/data/weights/model_weights_config.json": b'{"config": {}}',
+        "m/data/weights/weight_0": PAYLOAD,
+    },
+}
+
+
+@pytest.mark.parametrize("what", UNUSED)
+def test_a_pickle_in_any_storage_that_nothing_uses_is_judged(refused: Refusal, what: str) -> None:
+    refused(build([Part(name.encode(), refused.armed(content)) for name, content in UNUSED[what].items()]), "rejected", "SL301", names=(MKDIR,))
+
+
+BREAKERS = {"a/constants.pkl": b"\x80\2(.", "a/model.json": b"\xff", "a/code/__torch__.py": b"\xff", "a/.data/version": b"\xff", "a/version": b"none"}
+
+
+@pytest.mark.parametrize("breaker", BREAKERS)
+@pytest.mark.parametrize("name", ["a/data.pkl", "a/zz.pkl", "a/data/1", "a/code/zz.py", "a/zz.zip"])
+def test_a_member_that_ends_the_reading_hides_no_other(refused: Refusal, breaker: str, name: str) -> None:
+    payload = refused.armed(PAYLOAD)
+    payload = build([Part(b"inner.pkl", payload)]) if name.endswith(".zip") else payload
+    for members in ([(breaker, BREAKERS[breaker]), (name, payload)], [(name, payload), (breaker, BREAKERS[breaker])]):
+        refused(build([Part(each.encode(), content) for each, content in members]), "rejected", "SL301", names=(MKDIR,))
+
+
+def test_what_stands_in_front_of_an_archive_is_named(refused: Refusal) -> None:
+    """torch reads the pickle there, zipfile the archive."""
+    refused(refused.armed(PAYLOAD) + archive(tensor()), "rejected", "SL120", "SL301", names=(MKDIR,))

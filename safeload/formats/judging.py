@@ -169,6 +169,17 @@ class Judging:
         self.vetted_only(member, data, graph)
         self.findings[before:] = [finding for finding in self.findings[before:] if finding.rule in NAMING]
 
+    def named_in(self, member: str | None, data: bytes, start: int) -> None:
+        """Put the names in bytes that another reader may take for a pickle to the policy. The caller has seen that the file is refused."""
+        try:
+            graph: object = interpret(data, budget=self.budget, start=start, member=member, encoding="latin1")
+        except CheckpointError as error:
+            graph = error.partial
+        if isinstance(graph, ObjectGraph) and graph.globals:
+            self.named_only(member or "", data, graph)
+        if isinstance(graph, ObjectGraph) and not graph.whole:
+            self.note_beyond(member or "", data, graph, dangerous=True)
+
     def vetted_only(self, member: str, data: bytes, graph: ObjectGraph, *, external: External | None = None) -> Vetted | None:
         """Put a stream to the policy without proving what it would build: it will not be built."""
         self.graphs.append((member, data, graph))

@@ -11,11 +11,14 @@ from safeload.containers.base import Container
 from safeload.containers.npy import MAGIC, NpyHeader
 from safeload.errors import ContainerError
 from safeload.formats.judging import Judging
+from safeload.limits import MIB
 from safeload.machine.nodes import Call
 from safeload.storage import arrays
 from safeload.storage.arrays import ArrayDType, BadArray
 from safeload.storage.descr import from_descr
 from safeload.storage.records import Document, Plan, Table
+
+MAX_LOOK_BYTES = 4 * MIB  # behind a header that is refused
 
 
 def read(judging: Judging, container: Container) -> Document | None:
@@ -29,6 +32,7 @@ def read(judging: Judging, container: Container) -> Document | None:
         _check_length(dtype, header, data.size)
         entry = arrays.record(dtype, header.shape, header.fortran, max_dims=judging.limits.tensor_dims, extent=data)
     except BadArray as error:
+        judging.named_in(None, judging.source.read(0, min(judging.source.size, MAX_LOOK_BYTES)), header.offset)  # numpy has more spellings of object
         raise arrays.located(error, None, len(MAGIC)) from None
     judging.count_tensor(data.size)
     return Table(container=container, entries={"array": entry}, bare=True)

@@ -52,7 +52,7 @@ def judge_members(judging: Judging, error: CheckpointError) -> None:
                     content, graph = _look(judging, name, data.read(0, min(data.size, LONG_BYTES)), LONG_BYTES, unpack)
                 if graph is not None and graph.globals:
                     judging.named_only(name, content, graph)
-                if graph is not None and not graph.end:
+                if graph is not None and not graph.whole:
                     broken.append((name, content, graph))
             judging.budget.check_time()
         for name, content, graph in broken:
@@ -75,7 +75,7 @@ def judge_rest(judging: Judging, container: Container) -> None:
             content, graph = _look(judging, member.name, start, LOOK_BYTES, _stored if member.method == STORED else _inflated)
             if graph is not None and graph.globals:
                 judging.named_only(member.name, content, graph)
-            if graph is not None and not graph.end:
+            if graph is not None and not graph.whole:
                 judging.note_beyond(member.name, content, graph, dangerous=True)
             judging.budget.check_time()
 

@@ -86,7 +86,7 @@ def _judge_objects(judging: Judging, window: Window) -> None:
     prefix = f"{window.member}{NESTED}" if window.member else ""
     for name, data, nested in window.objects:
         judging.vetted_only(prefix + name, data, nested)
-        if not nested.end:  # it broke off
+        if not nested.whole:
             judging.note_beyond(prefix + name, data, nested)
 
 

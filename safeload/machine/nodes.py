@@ -134,6 +134,11 @@ class ObjectGraph(msgspec.Struct, eq=False, frozen=True, kw_only=True):
     named: dict[Global, int] = {}  # how many opcodes named it, all of them
     runs: list[TensorRun] = []  # tensor records that are alike, where the lane took them: nothing that is not in the log
 
+    @property
+    def whole(self) -> bool:
+        """Was the stream read up to its STOP?"""
+        return self.end > self.start
+
     def changed_since(self, container: object, index: int) -> bool:
         """Did this plain container change after the call at `index` had taken it?
 

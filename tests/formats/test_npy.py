@@ -319,3 +319,13 @@ def test_any_header_ends_in_a_value_a_report_or_an_error(data: st.DataObject) ->
         assert report.verdict != "accepted"
     else:
         assert report.verdict == "accepted" and value.nbytes == 4
+
+
+@pytest.mark.parametrize("descr", ["'object'", "'O4'", "'2O'", "'f4,O'", "'|O,|O'"])
+def test_objects_in_another_spelling_are_named(descr: str) -> None:
+    """numpy.load takes these for dtypes of objects, too, and unpickles what is behind the header."""
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (1,), }}\n"
+    for payload in (b"cposix\nmkdir\n(S'never'\ntR.", b"\x80\2]NaK\0K\5s0cposix\nmkdir\nX\5\0\0\0never\x85R."):
+        report = safeload.scan(npy(header, payload))
+        found = [(finding.rule, finding.global_name, finding.capability) for finding in report.errors]
+        assert report.verdict == "rejected" and ("SL301", "posix.mkdir", "fs.write") in found

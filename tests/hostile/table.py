@@ -183,8 +183,9 @@ ROWS = (
     ),
     Row(
         29, "the stream breaks after the payload", "nullifAI, picklescan #33",
-        "what came before is judged; SL201, SL202",
+        "what came before is judged, and what would be looked up behind it; SL201, SL202",
         "hostile/test_streams.py:test_a_payload_before_the_damage_is_named "
+        "formats/test_beyond.py:test_what_a_refused_opcode_hides_is_named "
         "hostile/test_streams.py:test_each_cut_of_a_payload_is_refused",
     ),
     Row(
@@ -307,8 +308,9 @@ ROWS = (
     ),
     Row(
         50, "one broken member ends the scan", "modelscan #354",
-        "law 4",
+        "law 4; the other members are looked at",
         "hostile/test_members.py:test_a_broken_pickle_in_another_member_is_judged "
+        "hostile/test_members.py:test_a_member_that_ends_the_reading_hides_no_other "
         "cli/test_scan.py:test_one_bad_file_does_not_end_the_run",
     ),
     Row(
@@ -334,7 +336,8 @@ ROWS = (
         54, "a pickle in another member", "modelaudit #1043",
         "every member is judged",
         "hostile/test_members.py:test_a_pickle_in_another_member_is_judged "
-        "hostile/test_members.py:test_a_pickle_in_a_storage_that_nothing_uses_is_judged",
+        "hostile/test_members.py:test_a_pickle_in_a_storage_that_nothing_uses_is_judged "
+        "hostile/test_members.py:test_a_pickle_in_any_storage_that_nothing_uses_is_judged",
     ),
     Row(
         55, "an encrypted archive", "picklescan, modelscan",

@@ -180,6 +180,12 @@ def test_the_budget_holds() -> None:
         b"{{ cycler.__init__.__globals__.os.popen('id') }}",
         b"{% set y = x | attr('a') %}",
         b"{{ x['__SUBCLASSES__'] }}",
+        b"{{ x['__cla' + 'ss__'] }}",
+        b'{{ x["_" * 2] }}',
+        b"{{ x['\\137'] }}",
+        b"{{ x['\\N{LOW LINE}'] }}",
+        b"{{ self._TemplateReference__context }}",
+        b"{{ '%c'|format(95) }}",
     ],
 )
 @pytest.mark.parametrize("key", [b"tokenizer.chat_template", b"tokenizer.chat_template.tool_use"])
@@ -188,7 +194,8 @@ def test_a_template_that_leaves_its_sandbox_is_code(key: bytes, template: bytes)
     report = safeload.scan(data)
     (finding,) = report.findings
     assert (report.verdict, finding.rule, finding.capability) == ("rejected", "SL124", "code.exec")
-    assert finding.offset is not None and data[finding.offset : finding.offset + 4].lower() in (b"__cl", b"\\x5f", b"__in", b"| at", b"|att", b"__su")
+    starts = (b"__cl", b"\\x5f", b"__in", b"| at", b"|att", b"__su", b"'__c", b'"_" ', b"\\137", b"\\n{l", b"self", b"'%c'")
+    assert finding.offset is not None and data[finding.offset : finding.offset + 4].lower() in starts
 
 
 @pytest.mark.parametrize(

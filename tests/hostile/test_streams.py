@@ -58,7 +58,7 @@ FOLLOWERS = {
     "zeros": (b"\0" * 16, "SL207", "inconclusive"),
     "elf": (b"\x7fELF" + bytes(60), "SL207", "inconclusive"),
     "newline": (b"\n", "SL207", "inconclusive"),
-    "junk-then-payload": (b"\xff\xff" + stream(SYSTEM), "SL207", "inconclusive"),
+    "junk-then-payload": (b"\xff\xff" + stream(SYSTEM), "SL301", "rejected"),
 }
 
 
@@ -265,7 +265,7 @@ def test_a_budget_is_a_verdict(refused: Refusal, limit: str) -> None:
 
 def test_filler_does_not_hide_a_payload(refused: Refusal) -> None:
     limits = DEFAULT_LIMITS.replaced({"opcodes": 1_000})
-    refused(refused.armed(stream("NONE\nPOP\n" * 10_000 + SYSTEM)), "inconclusive", "SL901", limits=limits)
+    refused(refused.armed(stream("NONE\nPOP\n" * 10_000 + SYSTEM)), "rejected", "SL901", "SL301", limits=limits)
     refused(refused.armed(stream(SYSTEM + "POP\n" + "NONE\nPOP\n" * 10_000 + "NONE\n")), "rejected", "SL301", "SL901", limits=limits)
 
 

@@ -20,8 +20,9 @@ _ESCAPE = re.compile(
     rb"|\\x5f|\\u005f|\\U0000005f|\\137|\\N\{LOW LINE\}|[\"']_{1,2}[\"']|[\"']__[a-z]|[a-z]__[\"']|\bself\s*\.\s*_|[\"']%c[\"']",
     re.IGNORECASE,
 )
-"""What reaches from a template into Python: the attributes by which objects lead to each other, also with spelt-out underscores and in two halves, and the filter
-that takes an attribute by its name. A text that means one of these can be put together in ways that no pattern sees, so the absence of them says nothing."""
+"""What reaches from a template into Python: the attributes by which objects lead to each other, also with spelt-out underscores and in two halves, and the
+filter that takes an attribute by its name. A text that means one of these can be put together in ways that no pattern sees, so the absence of them says
+nothing."""
 
 
 def read(judging: Judging, container: Container) -> Unbuilt:

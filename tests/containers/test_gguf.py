@@ -194,7 +194,7 @@ def test_a_template_that_leaves_its_sandbox_is_code(key: bytes, template: bytes)
     report = safeload.scan(data)
     (finding,) = report.findings
     assert (report.verdict, finding.rule, finding.capability) == ("rejected", "SL124", "code.exec")
-    starts = (b"__cl", b"\\x5f", b"__in", b"| at", b"|att", b"__su", b"'__c", b'"_" ', b"\\137", b"\\n{l", b"self", b"'%c'")
+    starts = (b"__cl", b"\\x5f", b"__in", b"| at", b"|att", b"__su", b"'__c", b"'__s", b'"_" ', b"\\137", b"\\n{l", b"self", b"'%c'")
     assert finding.offset is not None and data[finding.offset : finding.offset + 4].lower() in starts
 
 

@@ -342,6 +342,7 @@ def test_tensors_that_are_nearly_torchs(what: str, columns: list[int]) -> None:
 
 
 UNITS: dict[str, Any] = {  # what stands in the list that is one unit, by its number
+    "nothing that could differ": lambda at: b"})",
     "nothing differs": lambda at: b"}X\x01\0\0\0aK\x01s",
     "nothing differs but a text of one letter": lambda at: b"}X\x01\0\0\0aX\x01\0\0\0%cs" % (65 + at),
     "a PUT and a MEMOIZE": lambda at: b"]" + put(300 + 2 * at) + b"](K%ce\x94" % at,
@@ -356,6 +357,8 @@ UNITS: dict[str, Any] = {  # what stands in the list that is one unit, by its nu
     "got from in front of all PUTs": lambda at: b"](K%ch%ce" % (at, at % 3 if at < 15 else 90),
     "got from between the PUTs": lambda at: b"](K%ch%ce" % (at, at % 3 if at < 15 else 50),
     "got from nowhere at once": lambda at: b"](K%ch%ce" % (at, 90 if at == 2 else at % 2),
+    "a name of two that is got, then one that is not there": lambda at: b"h%cK%c" % (at % 2 if at < 15 else 250, at),
+    "a name of two that is got, then one between": lambda at: b"h%cK%c" % (at % 2 if at < 15 else 50, at),
     "called with a flag": lambda at: b"h\x01%c\x85R" % (0x88 + at % 2),
     "called, and then something else": lambda at: b"h\x01K%c\x85R" % at + (b"K\x07q\x010" if at == 15 else b""),
     "a PUT that was there": lambda at: b"]" + put(300 + at if at < 15 else 300) + b"K%ca" % at,

@@ -694,9 +694,9 @@ class Repeats:
 
 def _agreeing(one: bytes, other: bytes, count: int) -> int:
     """How many bytes at the start of both are the same, `count` at most."""
-    if one == other:
+    if one[:count] == other[:count]:
         return count
-    return next((place for place, (left, right) in enumerate(zip(one, other, strict=True)) if left != right), count) if count else 0
+    return next(place for place, (left, right) in enumerate(zip(one, other, strict=True)) if left != right)
 
 
 def _places(made: Template, start: int, lengths: list[list[int]], count: int) -> list[list[int]]:

@@ -233,6 +233,20 @@ def test_a_unit_that_differs_ends_the_columns(at: int, columns: list[int]) -> No
     assert sum(columns)
 
 
+def test_the_first_of_several_differences_counts(columns: list[int]) -> None:
+    """A length that is wrong in one unit, and the index of a PUT in a later one: the columns end before the first, whichever is looked at last."""
+    for wrong, later in ((10, 20), (20, 10)):
+        slots = [struct.pack("<I", 300 + index + (9 if index == later else 0)) for index in range(40)]
+        parts = [b"}r" + slot + b"(X" + bytes((3 - (index == wrong),)) + b"\0\0\0abcK" + bytes((index,)) + b"u" for index, slot in enumerate(slots)]
+        held(b"\x80\x02](N" + put(299) + b"".join(parts) + b"e.")
+    data = bytearray(many(40))
+    at = data.index(b"layers.17.")
+    data[at + 10 : at + 10] = b"0"
+    data[data.index(b"layers.20.weight") + len(b"layers.20.weightr")] ^= 0x40
+    held(bytes(data))
+    assert sum(columns)
+
+
 def test_a_key_that_is_no_text_is_left_to_the_loop(columns: list[int]) -> None:
     """From the memo may come what has no hash: the loop refuses it."""
     parts = [b"}r" + struct.pack("<I", 300 + index) + b"(" + get(299) + b"K" + bytes((index,)) + b"u" for index in range(40)]

@@ -17,12 +17,25 @@ ML_DTYPES = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3f
 @cache
 def numpy_dtype(dtype: DType) -> np.dtype[Any]:
     """The dtype that carries a torch dtype. Identify ml_dtypes by equality: their `.str` is `<V2` and `.char` collides."""
-    if dtype.carrier not in ML_DTYPES:
-        return np.dtype(dtype.carrier)
+    made: np.dtype[Any] = np.dtype(_ml_dtypes()[dtype.carrier] if dtype.carrier in ML_DTYPES else dtype.carrier)
+    return made
+
+
+@cache
+def _ml_dtypes() -> dict[str, Any]:
+    """The types of `ML_DTYPES`, written out: no name is looked up."""
     import ml_dtypes
 
-    made: np.dtype[Any] = np.dtype(vars(ml_dtypes)[dtype.carrier])
-    return made
+    return {
+        "bfloat16": ml_dtypes.bfloat16,
+        "float8_e4m3fn": ml_dtypes.float8_e4m3fn,
+        "float8_e5m2": ml_dtypes.float8_e5m2,
+        "float8_e4m3fnuz": ml_dtypes.float8_e4m3fnuz,
+        "float8_e5m2fnuz": ml_dtypes.float8_e5m2fnuz,
+        "float8_e8m0fnu": ml_dtypes.float8_e8m0fnu,
+        "complex32": ml_dtypes.complex32,
+        "bcomplex32": ml_dtypes.bcomplex32,
+    }
 
 
 def array_dtype(record: ArrayDType) -> np.dtype[Any]:

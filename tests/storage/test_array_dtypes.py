@@ -50,6 +50,7 @@ def test_a_text_is_the_dtype_that_numpy_makes_of_it(code: str, order: str) -> No
 
 
 def test_the_sizes_of_the_widest_numbers_are_those_of_the_text() -> None:
+    assert (from_text("?").code, from_text("b1").code, name_of(from_text("?"))) == ("b1", "b1", "bool")
     assert (from_text("f16").itemsize, from_text("c32").itemsize, from_text("<f16").code) == (16, 32, "f16")
 
 
@@ -62,7 +63,7 @@ def test_objects_are_marked(text: str) -> None:
     ("text", "said"),
     [
         *[(text, f"{text!a} is no numpy dtype") for text in ("", "<", ">>f4", "f3", "x4", "f4 ", "M4", "m1", "O4", "Ox", "Sx", "S-1", "S+1")],
-        *[(text, f"{text!a} is no numpy dtype") for text in ("S\u0663", "?1", "b2", "8")],
+        *[(text, f"{text!a} is no numpy dtype") for text in ("S\u0663", "?1", "b2", "8", "X", "X3", "X8")],
         ("S12345678901", "'S12345678901' is no numpy dtype"),
         ("S" + "x" * 60, f"'S{'x' * 39}' is no numpy dtype"),
         ("q" * 60, f"'{'q' * 40}' is no numpy dtype"),
@@ -163,6 +164,7 @@ NO_UNITS += [(b"D", 1.0, 1, 1), (b"D", 1, True, 1), (b"\xff", 1, 1, 1)]
         ("V0", state(sub=("V0", (-1,)), itemsize=0), FILL),
         ("V0", state(sub=("V0", (1 << 31,)), itemsize=0), FILL),
         ("V0", state(sub=("u1", (0, 1 << 31)), itemsize=0), FILL),
+        ("V0", state(sub=("u1", (1 << 31, 0)), itemsize=0), FILL),
         ("V4", state(sub=("f4", (1,) * (MAX_SUBARRAY_DIMS + 1)), itemsize=4), "a subdtype has more than 32 dimensions"),
         ("f4", state(itemsize=8), "an item of f4 has 4 bytes, not 8"),
         ("f4", state(itemsize=-2), "an item of f4 has 4 bytes, not -2"),

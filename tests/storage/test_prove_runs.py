@@ -182,3 +182,18 @@ def test_the_storages_of_a_run_are_used(monkeypatch: pytest.MonkeyPatch) -> None
     for groups in ([FRESH], [SHARED], [FRESH, SHARED]):
         read(several(groups))
         assert used[-1] == {key for group in groups for key, *_ in group}
+
+
+@pytest.mark.parametrize("kind", [FRESH, SHARED], ids=["fresh", "shared"])
+def test_two_runs_are_paid_for_together(kind: list[Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On two devices, which makes two runs of them: what the first has spent is gone for the second."""
+    groups = [kind, [(f"s{int(key[1:]) + 50}", *rest) for key, *rest in kind]]
+    data = several(groups, places=("cpu", "cuda:0"))
+    assert [len(graph.runs) for _, _, graph in read(data).graphs] == [2]
+    total = 2 * sum(4 * int(np.prod(size)) for _, _, size, _ in kind)
+    for limit, value in (("tensors", 2 * COUNT), ("total_tensor_bytes", total)):
+        report = proved(data, monkeypatch, {limit: value})
+        assert (report.verdict, report.tensors, report.tensor_bytes) == ("accepted", 2 * COUNT, total)
+        for less in (1, 3):
+            report = proved(data, monkeypatch, {limit: value - less})
+            assert (report.verdict, [finding.rule for finding in report.errors]) == ("inconclusive", ["SL901"])

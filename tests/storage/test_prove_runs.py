@@ -197,3 +197,13 @@ def test_two_runs_are_paid_for_together(kind: list[Tensor], monkeypatch: pytest.
         for less in (1, 3):
             report = proved(data, monkeypatch, {limit: value - less})
             assert (report.verdict, [finding.rule for finding in report.errors]) == ("inconclusive", ["SL901"])
+
+
+def test_a_record_that_is_proved_by_itself_is_paid_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tensor of nothing on a storage that the file need not hold, in the first of two runs."""
+    records = [("none", 0, 0, (0,), (1,), "cpu") if at == 5 else (*plain(at)[:5], "cpu" if at < COUNT else "cuda:0") for at in range(2 * COUNT)]
+    data = saved(records, {f"k{at}": 16 for at in range(2 * COUNT) if at != 5})
+    assert [len(graph.runs) for _, _, graph in read(data).graphs] == [2]
+    report = proved(data, monkeypatch, {"tensors": 2 * COUNT})
+    assert (report.verdict, report.tensors, report.tensor_bytes) == ("accepted", 2 * COUNT, 16 * (2 * COUNT - 1))
+    assert proved(data, monkeypatch, {"tensors": 2 * COUNT - 1}).verdict == "inconclusive"

@@ -112,6 +112,23 @@ def test_the_command_leaves_typing_extensions_alone_and_importable() -> None:
     assert done.returncode == 0
 
 
+def test_what_msgspec_was_imported_without_is_there_when_it_is_asked_for() -> None:
+    code = (
+        "import atexit, sys\n"
+        "def late():\n"
+        "    import msgspec\n"
+        "    print({'msgspec.inspect', 'msgspec._json_schema', 'textwrap'} & set(sys.modules))\n"
+        "    Point = msgspec.defstruct('Point', [('x', int)])\n"
+        "    print(msgspec.json.schema(Point)['$ref'], len(msgspec.json.schema_components([Point])))\n"
+        "    import msgspec.inspect\n"
+        "    print(type(msgspec.inspect.type_info(int)).__name__, msgspec.json.decode(b'[1]'))\n"
+        "atexit.register(late)"
+    )
+    done = ended(code, "scan", str(ROOT / "examples" / "tiny.pt"))
+    assert done.stdout.endswith("set()\n#/$defs/Point 2\nIntType [1]\n")
+    assert done.returncode == 0
+
+
 def test_a_report_in_a_file_is_whole(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     done = ended("", "scan", "-f", f"json={report}", str(ROOT / "examples" / "tiny.pt"))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from types import ModuleType
 from typing import Any, NoReturn
 
 from safeload.collector import Paused
@@ -31,16 +33,41 @@ def program() -> NoReturn:
 
 
 def _import_records() -> None:
-    """msgspec, without `typing_extensions`, which it asks for two names that `typing` has since Python 3.11: it is there where torch is, and imports `inspect`,
-    a tenth of a scan of a small file. Whoever imports it later gets it; a process that is not the command line alone is left as it is."""
-    if "msgspec" not in sys.modules and "typing_extensions" not in sys.modules:
-        absent: Any = None
-        sys.modules["typing_extensions"] = absent
-        try:
-            with Paused():
-                import msgspec  # noqa: F401
-        finally:
-            del sys.modules["typing_extensions"]
+    """msgspec, without what it imports beside its core for those who ask it for schemas: a sixth of a scan of a small file.
+
+    `typing_extensions`, which is there where torch is and imports `inspect`, is asked for two names that `typing` has since Python 3.11; `msgspec.inspect` is
+    named and not used; two functions of `_json_schema` are named. All of them can be imported afterwards, as if nothing had been. A process that is not the
+    command line alone is left as it is.
+    """
+    if {"msgspec", "typing_extensions"} & set(sys.modules):
+        return
+    absent: Any = None
+    unused, schemas = ModuleType("msgspec.inspect"), ModuleType("msgspec._json_schema")
+    schemas.schema, schemas.schema_components = _schema, _schema_components  # type: ignore[attr-defined]
+    stand_ins = {"typing_extensions": absent, "msgspec.inspect": unused, "msgspec._json_schema": schemas}
+    sys.modules.update(stand_ins)
+    try:
+        with Paused():
+            import msgspec
+    finally:
+        for name in stand_ins:
+            del sys.modules[name]
+    with suppress(AttributeError):
+        del msgspec.inspect
+
+
+def _schema(*arguments: Any, **options: Any) -> Any:
+    """`msgspec.json.schema`, imported when it is called."""
+    from msgspec._json_schema import schema
+
+    return schema(*arguments, **options)
+
+
+def _schema_components(*arguments: Any, **options: Any) -> Any:
+    """`msgspec.json.schema_components`, the same."""
+    from msgspec._json_schema import schema_components
+
+    return schema_components(*arguments, **options)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

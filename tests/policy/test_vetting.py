@@ -14,10 +14,13 @@ from machine.test_lane import many
 import safeload
 from policy.listings import Refused, call, integer, keyed, listed, name, new, outcome, paired, text
 from safeload.api import read
-from safeload.budget import Budget
+from safeload.budget import Budget, Copies
 from safeload.limits import Limits
 from safeload.machine.lane import Lane
-from safeload.policy.resolve import policy_from_dict
+from safeload.machine.nodes import PersistentId
+from safeload.policy.resolve import load_policy, policy_from_dict
+from safeload.policy.vet import vet
+from safeload.policy.vetted import External, StorageId
 
 HEAD = {"schema": 1, "name": "ours", "version": "1", "summary": "s", "owner": "o", "mode": "enforce", "default": "deny"}
 ENTRY = {"capability": "data.x", "reason": "r"}
@@ -159,6 +162,8 @@ DEPTHS = [  # a listing, and how many containers stand in each other
     (paired(a=f"{listed()}TUPLE1\n"), 3),
     (keyed("NONE\nTUPLE1\nTUPLE1\n"), 3),
     ("MARK\nMARK\nFROZENSET\nFROZENSET\n", 2),
+    (listed(call("collections", "OrderedDict")), 1),
+    (listed(call("_codecs", "encode", text("a") + text("latin1"))), 1),
 ]
 
 
@@ -169,6 +174,13 @@ def test_the_nesting_of_a_value_is_measured_from_its_top(listing: str, depth: in
         report = safeload.scan(stream(listing), limits={"nesting_depth": depth - 1})
         assert (report.verdict, report.errors[0].rule) == ("inconclusive", "SL901")
         assert report.errors[0].message.startswith(f"the objects nest deeper than the limit nesting_depth = {depth - 1} allows")
+
+
+def test_the_nesting_of_calls_is_measured_too() -> None:
+    """What is called is inside of what it makes, where both are records."""
+    listing = call("acme", "f") + "EMPTY_TUPLE\nREDUCE\n" * 5
+    assert safeload.scan(stream(listing), policy="inspect", limits={"nesting_depth": 5}).verdict == "accepted"
+    assert [finding.rule for finding in safeload.scan(stream(listing), policy="inspect", limits={"nesting_depth": 4}).errors] == ["SL901"]
 
 
 def test_what_stands_twice_is_visited_once() -> None:
@@ -311,6 +323,36 @@ def test_what_calls_and_states_take_over_is_paid_for(once: str, entries: int) ->
     assert safeload.scan(stream(whole), limits={"copy_ratio": 1_000}).verdict == "accepted"
 
 
+@pytest.mark.parametrize(
+    ("listing", "counts"),
+    [
+        (call("collections", "OrderedDict"), [0]),
+        (call("collections", "OrderedDict", listed(f"{text('a')}NONE\nTUPLE2\n", listed(text("b"), "NONE\n"))), [4]),
+        (call("collections", "Counter", paired(a=integer(1), b=integer(2))), [2]),
+        (call("_codecs", "encode", text("abcd") + text("latin1")), [12]),
+        (new("argparse", "Namespace") + paired(a="NONE\n", b="NONE\n", c="NONE\n") + "BUILD\n", [3]),
+        (new("argparse", "Namespace"), []),
+        (tensor(), [0]),
+        (TYPED, [0]),
+        (TYPED.replace(ints(2), listed(integer(2))), [2]),  # once as a part of the tuple, once as an argument of the function
+    ],
+)
+def test_what_is_copied_is_counted(listing: str, counts: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    spent: list[int] = []
+    monkeypatch.setattr(Copies, "spend", lambda self, count, member, offset: spent.append(count))
+    safeload.scan(archive(listing))
+    assert spent == counts
+
+
+def test_how_much_may_be_copied_depends_on_the_length_of_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("safeload.budget.FREE_COPIES_BYTES", 0)
+    counts = paired(**{f"k{number}": integer(1) for number in range(50)}) + "BINPUT 0\nPOP\n"
+    again = call("collections", "Counter", "BINGET 0\n") + "POP\n"
+    assert safeload.scan(stream(counts + again + "NONE\n"), limits={"copy_ratio": 1}).verdict == "accepted"
+    report = safeload.scan(stream(counts + again * 100 + "NONE\n"), limits={"copy_ratio": 1})
+    assert [finding.rule for finding in report.errors] == ["SL901"]
+
+
 # ---- runs of tensor records that are alike -------------------------------------------------------------------------------------------------
 
 
@@ -345,3 +387,125 @@ def test_an_entry_that_has_expired_is_all_that_is_said() -> None:
     report = safeload.scan(stream(call("collections", "deque", integer(1)) + "NONE\nBUILD\n"), policy=of)
     assert [finding.rule for finding in report.errors] == ["SL321"]
     assert [(use.expired, use.decision, use.entry) for use in report.globals] == [(True, "denied", "a0")]
+
+
+def test_a_run_of_records_that_the_policy_keeps_is_none_of_tensors() -> None:
+    kept = policy(CALLED, {"globals": ["torch.FloatStorage"], "uses": ["storage-type"], "as": "storage-type"}, opaque=("torch._utils.*",))
+    data = many(30)
+    judgement = vet(read(data).graphs[0][2], kept, limits=Limits())
+    assert judgement.vetted is not None and not judgement.vetted.runs
+    assert "tensor" not in judgement.vetted.constructors
+
+
+@pytest.mark.parametrize("kind", ["storages", "tensors", "modules"])
+def test_a_record_that_another_part_of_the_file_explains_is_in_no_run(kind: str) -> None:
+    graph = read(many(30)).graphs[0][2]
+    node = [node for node in graph.log if type(node) is PersistentId][5]
+    other = StorageId(index=node.index, offset=0, storage_type="DoubleStorage", key="elsewhere", location="cpu", numel=9, view=None)
+    explained: dict[str, Any] = {"storages": other, "tensors": None, "modules": next(iter(graph.globals.values()))}
+    judgement = vet(graph, load_policy("checkpoint"), limits=Limits(), external=External(**{kind: {node.index: explained[kind]}}))
+    if kind == "storages":
+        assert judgement.vetted is not None and judgement.vetted.storages[node.index] == other
+        assert len(judgement.vetted.storages) == 30
+    else:
+        assert judgement.vetted is None
+        assert {finding.rule for finding in judgement.findings} <= {"SL304", "SL306"}
+    honest = vet(graph, load_policy("checkpoint"), limits=Limits()).vetted
+    assert honest is not None and len(honest.storages) == 30 and not honest.loose
+
+
+# ---- records, and what a call makes that does not fit ------------------------------------------------------------------------------------
+
+
+def typed(cls: str, args: str = "", state: str = "NONE\n") -> str:
+    """A call of `_rebuild_from_type_v2` for a tensor of this class."""
+    inner = args or f"MARK\n{storage()}{integer(0)}{ints(2)}{ints(1)}NEWFALSE\nEMPTY_DICT\nTUPLE\n"
+    return call("torch._tensor", "_rebuild_from_type_v2", f"{name('torch._utils', '_rebuild_tensor_v2')}{cls}{inner}{state}")
+
+
+def test_a_tensor_of_a_class_that_is_kept_as_a_record() -> None:
+    assert safeload.scan(archive(typed(name("torch", "Tensor")))).verdict == "accepted"
+    assert safeload.scan(archive(typed(name("acme", "T"))), policy="inspect").verdict == "accepted"
+    assert safeload.scan(archive(typed(name("acme", "T"))), policy="inspect").tensors
+    said = [(finding.rule, finding.message) for finding in safeload.scan(archive(typed(name("acme", "T")))).errors]
+    assert [rule for rule, _ in said] == ["SL301", "SL304"]
+    assert said[1][1].endswith("the class of the tensor is not one that the policy keeps as a record")
+
+
+@pytest.mark.parametrize("args", ["", name("torch", "Tensor"), name("torch", "Tensor") + "NONE\nNONE\n", name("torch", "Tensor") + "NONE\n"])
+def test_a_typed_tensor_without_its_parts(args: str) -> None:
+    listing = call("torch._tensor", "_rebuild_from_type_v2", name("torch._utils", "_rebuild_tensor_v2") + args)
+    assert [finding.rule for finding in safeload.scan(archive(listing)).errors] == ["SL304"]
+
+
+def test_the_parts_of_a_typed_tensor_must_not_change_either() -> None:
+    size = "EMPTY_LIST\nBINPUT 0\nBININT1 5\nAPPEND\n"
+    parts = tensor(ints(1, 0), ints(1, 1)) + tensor(ints(0), ints(1)) + size
+    layout = call("torch.serialization", "_get_layout", text("torch.sparse_coo"))
+    inner = f"{layout}MARK\n{parts}TUPLE\nTUPLE2\n"
+    made = call("torch._tensor", "_rebuild_from_type_v2", f"{name('torch._utils', '_rebuild_sparse_tensor')}{name('torch', 'Tensor')}{inner}NONE\n")
+    rules = [finding.rule for finding in safeload.scan(archive(f"{made}BINGET 0\nNONE\nAPPEND\nPOP\n")).errors]
+    assert "SL206" in rules and "SL206" not in [finding.rule for finding in safeload.scan(archive(made)).errors]
+
+
+def test_the_pairs_of_a_list_must_not_change_either() -> None:
+    made = call("collections", "OrderedDict", listed(listed(text("a"), "NONE\n") + "BINPUT 0\n"))
+    assert safeload.scan(stream(made)).verdict == "accepted"
+    (error,) = safeload.scan(stream(f"{made}BINGET 0\nNONE\nAPPEND\nPOP\n")).errors
+    assert error.rule == "SL206"
+
+
+def test_what_a_call_made_may_be_an_argument_of_another() -> None:
+    encoded = call("_codecs", "encode", text("ab") + text("latin1"))
+    assert outcome(stream(call("builtins", "bytearray", encoded))) == bytearray(b"ab")
+
+
+def test_items_of_a_list_are_no_keys() -> None:
+    assert list(outcome(stream(call("collections", "deque", listed()) + listed() + "APPEND\n"))) == [[]]
+
+
+def test_a_state_that_does_not_fit_makes_a_record_where_the_policy_keeps_the_name() -> None:
+    listing = new("argparse", "Namespace") + listed() + "BUILD\n"
+    assert outcome(stream(listing), policy(SPACE, opaque=("argparse.*",))).state == []
+    assert safeload.scan(stream(listing), policy=policy(SPACE)).errors[0].rule == "SL305"
+
+
+def test_what_a_record_makes_may_be_given_a_state() -> None:
+    made = call("acme", "f") + "EMPTY_TUPLE\nREDUCE\n"
+    assert outcome(stream(made + "NONE\nBUILD\n"), "inspect").state is None
+    assert safeload.scan(stream(made + "NONE\nAPPEND\n"), policy="inspect").verdict == "accepted"
+
+
+@pytest.mark.parametrize("count", [15, 16, 17, 40])
+def test_a_name_is_found_in_a_list_of_calls(count: int) -> None:
+    calls = [call("collections", "deque", listed())] * (count - 1)
+    report = safeload.scan(stream(listed(*calls, call("collections", "deque", listed(NAMED)))), policy=KEPT)
+    assert [finding.rule for finding in report.errors] == ["SL302"]
+    assert safeload.scan(stream(listed(*calls, call("collections", "deque", listed(text("x"))))), policy=KEPT).verdict == "accepted"
+
+
+def test_only_a_storage_outside_of_tensors_stands_as_a_value() -> None:
+    def loose(listing: str) -> set[int]:
+        vetted = vet(read(archive(listing)).graphs[0][2], load_policy("checkpoint"), limits=Limits()).vetted
+        assert vetted is not None
+        return vetted.loose
+
+    assert loose(listed(tensor(), tensor())) == set()
+    assert len(loose(listed(tensor(), storage()))) == 1
+
+
+# ---- the report ----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_place_names_its_member() -> None:
+    (use,) = safeload.scan(archive(call("collections", "OrderedDict"))).globals
+    assert {member for member, _ in use.places} == {"a/data.pkl"}
+    (use,) = safeload.scan(stream(call("collections", "OrderedDict"))).globals
+    assert {member for member, _ in use.places} == {""}
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(0, 1), (1, 1), (3, 3), (5, 5), (9, 5)])
+def test_findings_beyond_the_limit_are_counted(limit: int, kept: int) -> None:
+    graph = read(stream(listed(*(name("collections", "OrderedDict") + "NONE\nBUILD\n" for _ in range(5))))).graphs[0][2]
+    judgement = vet(graph, load_policy("checkpoint"), limits=Limits(findings=limit))
+    assert (len(judgement.findings), judgement.suppressed) == (kept, 5 - kept)

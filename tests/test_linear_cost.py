@@ -119,7 +119,7 @@ def bad_runs(count: int) -> bytes:
 
 GROWING: dict[str, tuple[Callable[[int], bytes], int]] = {
     "opcodes": (opcodes, 3_000),
-    "tensors": (tensors, 100),
+    "tensors": (tensors, 200),
     "tensors of two kinds in turn": (lambda count: tensors(count, kinds=2), 100),
     "tensors on one storage": (lambda count: tensors(count, shared=True), 100),
     "tensors in an optimizer's state": (lambda count: tensors(count, optimizer=True), 99),

@@ -26,7 +26,7 @@ from safeload.policy.danger import UNKNOWN, danger
 
 MAX_INSTRUCTIONS = 200_000  # read one by one: a third of a second
 MAX_NAMES = 1_000  # different ones that are kept
-MAX_PART_CHARACTERS = 1_024  # of a module or a name that are kept: a longer one is cut, and no entry lists it either way
+MAX_PART_CHARACTERS = 1_024  # of a module or a name that are kept: no package has a longer one
 MAX_SWEPT_BYTES = 64 * MIB  # searched for spelled names: half a second
 INSTRUCTIONS_PER_CHECK = 4_096  # between two looks at the clock
 
@@ -157,8 +157,10 @@ class Beyond:
             self.unreadable = offset
 
     def _named(self, module: str, name: str, offset: int) -> None:
-        pair = (module[:MAX_PART_CHARACTERS], name[:MAX_PART_CHARACTERS])
-        if pair not in self.known and len(self.names) < MAX_NAMES and all(map(_IMPORTABLE.fullmatch, pair)):
+        pair = (module, name)
+        if max(map(len, pair)) > MAX_PART_CHARACTERS or pair in self.known or len(self.names) >= MAX_NAMES:
+            return
+        if all(map(_IMPORTABLE.fullmatch, pair)):
             self.names.setdefault(pair, offset)
 
     # ---- 2 ------------------------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from safeload.containers.base import Container
 from safeload.containers.torch_archive import NATIVE_SUFFIXES
+from safeload.errors import ContainerError
 from safeload.formats.judging import Judging
 
 MAX_LISTED = 3  # names in the message; the report lists all members
@@ -23,7 +24,7 @@ def judge_code(judging: Judging, container: Container, prefix: str) -> None:
                 data.decode("utf-8")
             except UnicodeDecodeError:
                 judging.probe(container.members[name])
-                judging.find("SL122", "a member of source code is no text in UTF-8", member=name)
+                judging.stopped(ContainerError("a member of source code is no text in UTF-8", rule="SL122", member=name))
     kept = judging.policy.keeps(f"{prefix}.Module")
     for what, group, capability in (("source code", [name for name in names if name not in native], "code.exec"), ("native code", native, "native")):
         if group:

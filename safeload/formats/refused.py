@@ -60,14 +60,20 @@ def judge_members(judging: Judging, error: CheckpointError) -> None:
 
 
 def judge_rest(judging: Judging, container: Container) -> None:
-    """Put the names in those members of an archive to the policy that nobody judged: one member that cannot be read ends the reading of an archive."""
+    """Put the names in those members of an archive to the policy that nobody judged: one member that cannot be read ends the reading of an archive.
+
+    Behind a network no storage is fetched for it: the report says that its bytes are unread (SL007).
+    """
     if container.format not in ARCHIVES:
         return
+    source = judging.source
     judged = {member.partition(NESTED)[0] for member in (*(name for name, _, _ in judging.graphs), *(finding.member or "" for finding in judging.findings))}
     with suppress(CheckpointError):
         for member in [member for member in container.members.values() if member.size and member.name not in judged][:MAX_MEMBERS]:
-            where = located(judging.source, member)
-            data = judging.source.part(where.offset, where.stored_size)
+            if member.role == "storage" and source.is_sparse and not source.has(member.offset, min(member.stored_size, LOOK_BYTES)):
+                continue
+            where = located(source, member)
+            data = source.part(where.offset, where.stored_size)
             if is_archive(data):
                 judging.nested(data, member.name)
                 continue

@@ -202,9 +202,10 @@ def test_a_name_that_climbs_never_loads(name: str) -> None:
 
 
 def test_two_members_of_one_name_are_refused() -> None:
+    """And the payload in one of them is named."""
     data = rewritten(sevenzip({"aa.pkl": GOOD, "bb.pkl": PAYLOAD}, filters=COPY), "bb.pkl", "aa.pkl")
-    assert rules(data) == ("inconclusive", ["SL106"])
-    assert rules(rewritten(sevenzip({"aa.pkl": GOOD, "bb.pkl": PAYLOAD}, filters=COPY), "bb.pkl", "AA.pkl")) == ("inconclusive", ["SL107"])
+    assert rules(data) == ("rejected", ["SL301", "SL106"])
+    assert rules(rewritten(sevenzip({"aa.pkl": GOOD, "bb.pkl": PAYLOAD}, filters=COPY), "bb.pkl", "AA.pkl")) == ("rejected", ["SL301", "SL107"])
 
 
 def test_a_link_is_not_followed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
@@ -82,6 +83,18 @@ def test_a_longer_name_is_another_name() -> None:
 def test_keeps_asks_for_an_opaque_entry_alone() -> None:
     found = policy(allow=["pkg.A"], opaque=["pkg.*", "x.Y"])
     assert [found.keeps(name) for name in ("pkg.A", "pkg.B", "x.Y", "x.Z")] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("table", ["allow", "opaque"])
+def test_an_entry_lets_a_name_through_until_its_last_day(table: str) -> None:
+    day = datetime.date(2026, 11, 27)
+    entry = {"id": "e", "globals": ["pkg.A"], "capability": "data.x", "reason": "r", "expires": day}
+    document = {**HEAD, table: [{**entry, "uses": ["reference"], "as": "dtype"} if table == "allow" else entry]}
+    kind = "allowed" if table == "allow" else "opaque"
+    found = [policy_from_dict(document)] + [policy_from_dict(document).on(day + datetime.timedelta(days=more)) for more in (0, 1)]
+    decisions = [each.decide("pkg.A") for each in found]
+    assert [(decision.kind, decision.expired) for decision in decisions] == [(kind, False), (kind, False), ("denied", True)]
+    assert [each.keeps("pkg.A") for each in found] == [table == "opaque", table == "opaque", False]
 
 
 def test_has_opaque() -> None:

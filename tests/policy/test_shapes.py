@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from safeload.machine.nodes import Call, Global, PersistentId
-from safeload.policy.shapes import WORDS, parse_shape, parse_signature
+from safeload.policy.shapes import MAX_SHAPE_LENGTH, WORDS, parse_shape, parse_signature
 
 FUNC = Global(0, 0, "m", "f")
 NODES = [FUNC, Call(1, 0, "reduce", FUNC, ()), PersistentId(2, 0, "x")]
@@ -108,3 +108,21 @@ def test_nothing_required_behind_something_optional() -> None:
 
 def test_a_shape_of_too_many_numbers() -> None:
     assert not parse_shape("shape").accepts((1,) * 1_025, Known())
+    assert [parse_shape("shape").accepts((1,) * (MAX_SHAPE_LENGTH + more), Known()) for more in (0, 1)] == [True, False]
+
+
+def test_a_name_fits_by_its_spelling() -> None:
+    """And nothing that is no name, whatever it would be called."""
+    known = Known("", "", "")
+    assert [parse_shape("global:m.f").accepts(value, known) for value in (*NODES, "m.f", None)] == [True, False, False, False, False]
+    assert parse_shape("global:m.g|m.f").accepts(FUNC, known)
+    assert not parse_shape("global:m.g").accepts(FUNC, known)
+
+
+def test_any_number_of_arguments_last() -> None:
+    signature = parse_signature(("int", "str?", "none|bool*"))
+    rows = {(): False, (1,): True, (1, "a"): True, (1, "a", None, True, None): True, (1, "a", None, 1): False, (1, "a", 1): False, (1, None): False}
+    assert {args: signature.accepts(args, Known()) for args in rows} == rows
+    assert str(signature) == "(int, str?, none|bool*)"
+    assert (signature.required, [shape.optional for shape in signature.shapes]) == (1, [False, True, True])
+    assert [parse_signature(("int*",)).accepts(args, Known()) for args in [(), (1,) * 9, (1, "a")]] == [True, True, False]

@@ -12,7 +12,7 @@ from machine.test_lane import DENIED as CHANGES
 from machine.test_lane import many
 
 import safeload
-from policy.listings import Refused, call, integer, keyed, listed, name, new, outcome, paired, text
+from policy.listings import Refused, call, integer, keyed, listed, name, new, outcome, paired, raw, text
 from safeload.api import read
 from safeload.budget import Budget, Copies
 from safeload.limits import Limits
@@ -181,6 +181,21 @@ def test_the_nesting_of_calls_is_measured_too() -> None:
     listing = call("acme", "f") + "EMPTY_TUPLE\nREDUCE\n" * 5
     assert safeload.scan(stream(listing), policy="inspect", limits={"nesting_depth": 5}).verdict == "accepted"
     assert [finding.rule for finding in safeload.scan(stream(listing), policy="inspect", limits={"nesting_depth": 4}).errors] == ["SL901"]
+
+
+@pytest.mark.parametrize("count", [1, 17])
+@pytest.mark.parametrize(
+    "listing",
+    [
+        new("torch", "FloatTensor") + f"MARK\n{storage()}{integer(0)}{ints(6)}{ints(1)}TUPLE\nBUILD\n",
+        call("collections", "deque", listed()),
+    ],
+    ids=["a state", "an argument"],
+)
+def test_the_nesting_within_each_of_a_list_is_measured(listing: str, count: int) -> None:
+    data = archive(listed(listed(*[listing] * count)))
+    assert safeload.scan(data, limits={"nesting_depth": 5}).verdict == "accepted"
+    assert [finding.rule for finding in safeload.scan(data, limits={"nesting_depth": 4}).errors] == ["SL901"]
 
 
 def test_what_stands_twice_is_visited_once() -> None:
@@ -458,6 +473,14 @@ def test_the_pairs_of_a_list_must_not_change_either() -> None:
 def test_what_a_call_made_may_be_an_argument_of_another() -> None:
     encoded = call("_codecs", "encode", text("ab") + text("latin1"))
     assert outcome(stream(call("builtins", "bytearray", encoded))) == bytearray(b"ab")
+    hour = call("datetime", "timedelta", integer(0) + integer(3_600) + integer(0))
+    assert outcome(stream(call("datetime", "timezone", hour))) == datetime.timezone(datetime.timedelta(hours=1))
+
+
+def test_a_storage_that_nothing_explains_is_wrong_in_its_argument() -> None:
+    graph = read(stream(call("torch.storage", "_load_from_bytes", raw(b"N.")))).graphs[-1][2]
+    (finding,) = vet(graph, load_policy("checkpoint"), limits=Limits()).findings
+    assert (finding.rule, finding.message) == ("SL304", "the argument of torch.storage._load_from_bytes is not one storage that torch saved")
 
 
 def test_items_of_a_list_are_no_keys() -> None:

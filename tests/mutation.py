@@ -172,12 +172,25 @@ def install(mutant: Mutant) -> None:
     function = inspect.getattr_static(module.__dict__[outer[0]] if outer else module, last)
     while not isinstance(function, types.FunctionType):
         function = getattr(function, "__wrapped__", None) or getattr(function, "fget", None) or function.__func__
-    function.__code__ = _code(compile(tree, str(ROOT / mutant.path), "exec"), mutant.owner)
+    old, function.__code__ = function.__code__, _code(compile(tree, str(ROOT / mutant.path), "exec"), mutant.owner)
+    _install_inner(old, function.__code__)
     with contextlib.suppress(NameError):  # a default that stands in the class
         given = [eval(compile(ast.Expression(value), "default", "eval"), module.__dict__) for value in node.args.defaults]
         named = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
         keywords = {arg.arg: eval(compile(ast.Expression(value), "default", "eval"), module.__dict__) for arg, value in named if value is not None}
         function.__defaults__, function.__kwdefaults__ = tuple(given) or None, keywords or None
+
+
+def _install_inner(old: types.CodeType, new: types.CodeType) -> None:
+    """Also in the functions that the old code made when its module was imported: tables of checks are made of them."""
+    inner = [[const for const in code.co_consts if isinstance(const, types.CodeType)] for code in (old, new)]
+    for before, after in zip(*inner, strict=False):
+        if before != after:
+            gc.unfreeze()
+            for made in gc.get_referrers(before):
+                if isinstance(made, types.FunctionType):
+                    with contextlib.suppress(ValueError):  # it closes over other names
+                        made.__code__ = after
 
 
 def _targets(node: ast.stmt) -> Sequence[ast.expr]:

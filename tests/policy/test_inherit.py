@@ -254,13 +254,18 @@ def test_of_two_entries_for_one_name_the_one_that_ends_first_stays(tmp_path: Pat
         assert policy_from_dict(document(extends=parents)).opaque_exact["a.b"].policy == "two"
 
 
-@pytest.mark.parametrize("name", ["/tmp/a\0.toml", "\0", "/tmp/\ud800.toml"])
+@pytest.mark.parametrize("name", ["/tmp/a\0.toml", "\0", "/tmp/\ud800.toml", f"/tmp/{chr(0xDFFF)}.toml"])
 def test_a_path_that_is_none(name: str) -> None:
     shown = f"{name!a} is no path"
     assert problems(document(extends=[name])) == [("extends[0]", shown)]
     assert problems(document(extends=[{"policy": name}])) == [("extends[0].policy", shown)]
     assert problems(document(extends=["checkpoint"], provenance={"require": "sha256", "lock": name})) == [("provenance.lock", shown)]
     assert problems(document(extends=["checkpoint"], provenance={"require": "signature", "key": name})) == [("provenance.key", shown)]
+
+
+def test_a_path_of_other_letters(tmp_path: Path) -> None:
+    (tmp_path / "\u00e9\uffee").mkdir()
+    assert policy_from_dict(document(extends=[write(tmp_path / "\u00e9\uffee", "one", opaque=OPAQUE)])).decide("a.b").kind == "opaque"
 
 
 def test_a_path_that_is_too_long() -> None:

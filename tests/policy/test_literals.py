@@ -18,6 +18,7 @@ from policy.listings import call, integer, keyed, listed, outcome, refused, text
 from safeload.policy import literals
 from safeload.policy.contracts import CONTRACTS
 from safeload.policy.literals import BadArguments
+from safeload.values import Device
 
 ZONES = st.none() | st.builds(
     dt.timezone, st.timedeltas(dt.timedelta(hours=-23), dt.timedelta(hours=23)), st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
@@ -166,6 +167,61 @@ def test_bytes_of_bytes_are_those() -> None:
 def test_a_near_miss_is_refused(function: Any, args: Any) -> None:
     with pytest.raises(BadArguments):
         function(args)
+
+
+@pytest.mark.parametrize(
+    ("function", "last", "beyond"),
+    [
+        (literals.size, ((1,) * 128,), ((1,) * 129,)),
+        (literals.size, ([],), ({},)),
+        (literals.device, ("a" * 64,), ("a" * 65,)),
+        (literals.device, ("cuda", 0), ("cuda", -1)),
+        (literals.device, ("cuda", (1 << 15) - 1), ("cuda", 1 << 15)),
+        (literals.device, ("cuda", None), ("cuda", "1")),
+        (literals.device, ("cuda:99999",), ("cuda:100000",)),
+        (literals.device, ("cuda",), ("cuda:1:2",)),
+        (literals.device, ("cuda", 1), ("cuda", 1, 2)),
+        (literals.timedelta, (999_999_999, 86_399, 999_999), (1_000_000_000, 0, 0)),
+        (literals.timedelta, (-999_999_999, 0, 0), (-1_000_000_000, 0, 0)),
+        (literals.timedelta, (0, 0, 0), (0, 0, -1)),
+        (literals.timedelta, (0, 0, 999_999), (0, 0, 1_000_000)),
+        (literals.timezone, (dt.timedelta(0), "x"), (dt.timedelta(0), "x", "y")),
+        (literals.timezone, (dt.timedelta(0),), ()),
+        (literals.decimal_, ("1" * 2_000,), ("1" * 2_001,)),
+        (literals.fraction, ("1" * 2_000,), ("1" * 2_001,)),
+        (literals.fraction, ("-1/1",), ("--1/1",)),
+        (literals.fraction, ("1/1",), ("1/\u0661",)),
+        (literals.fraction, (1, 1), (1, 1, 1)),
+        (literals.slice_, (None, None, None), (None, None, None, None)),
+        (literals.range_, (0, 0, -1), (0, 0, 1, 1)),
+        (literals.latin1_bytes, ("a", "latin-1"), ("a", "latin_1")),
+        (literals.layout, ("torch._mkldnn",), ("_mkldnn",)),
+        (literals.layout, ("torch.strided",), ("torch.strided", "torch.strided")),
+        (literals.empty_bytes, (b"",), (b"", b"")),
+        (literals.complex_number, (1.0, 2.0), (1.0, 2.0, 3.0)),
+        (literals.time, (bytes(6),), (bytes(7),)),
+        (literals.time, (bytes(6), None), (bytes(6), None, None)),
+        (literals.time, ("\0" * 6,), ("\u0100" * 6,)),
+        (literals.time, (bytes(6), dt.UTC), (bytes(6), dt.timedelta(0))),
+        (literals.date, (b"\x07\xe4\x01\x01",), (b"\x07\xe4\x01\x01", None)),
+        (literals.posix_path, (), ("a", None)),
+        (literals.posix_path, ("a", "b"), ("a", b"b")),
+        (literals.empty_bytes, (), ((),)),
+        (literals.torch_version, ("2",), ()),
+        (literals.datetime_, (b"\x07\xe4\x01\x01" + bytes(6), dt.UTC), ()),
+        (literals.datetime_, (b"\x07\xe4\x01\x01" + bytes(6),), ("", None)),
+    ],
+)
+def test_the_last_that_is_taken_and_the_first_that_is_not(function: Any, last: Any, beyond: Any) -> None:
+    function(last)
+    with pytest.raises(BadArguments):
+        function(beyond)
+
+
+def test_what_devices_and_bytes_mean() -> None:
+    assert [literals.device(args) for args in (("cuda:1",), ("cuda", 1), ("cpu",))] == [Device("cuda", 1), Device("cuda", 1), Device("cpu", None)]
+    with pytest.raises(BadArguments, match="the text is not latin-1"):
+        literals.latin1_bytes(("\u0100", "latin1"))
 
 
 @settings(max_examples=200, deadline=None)

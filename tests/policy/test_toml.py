@@ -208,6 +208,7 @@ def test_missing_keys_of_opaque_and_deny(kind: str, entry: dict[str, Any], key: 
         ("allow[0].args", {"args": ["storage", "integer"]}, "'integer' is no argument shape"),
         ("allow[0].args", {"args": ["int?", "int"]}, "a required argument follows an optional one"),
         ("allow[0].args", {"args": "int"}, "expected an array of strings"),
+        ("allow[0].args", {"args": ["numpy.core.multiarray.scalar"]}, "'numpy.core.multiarray.scalar' is no argument shape"),
         ("allow[0].args[0]", {"args": ["global:numpy.core.multiarray.scalar"]}, "is an old spelling; write numpy._core.multiarray.scalar"),
         ("allow[0].args", {"as": "dtype", "uses": ["reference"], "args": []}, "is never called"),
         ("allow[0].capability", {"capability": "data"}, "is not a capability of such an entry"),
@@ -274,6 +275,33 @@ def test_a_denial_does_not_expire() -> None:
     assert message.startswith("a denial does not expire")
 
 
+def test_names_of_today_in_arguments() -> None:
+    args = ("global:numpy._core.multiarray.scalar|collections.OrderedDict", "int?")
+    assert check_policy(allow(args=list(args)), None).allow[0].args == args
+
+
+def test_a_limit_of_nothing() -> None:
+    assert check_policy(policy(limits={"opcodes": 0}), None).limits == {"opcodes": 0}
+
+
+@pytest.mark.parametrize("table", ["allow", "opaque", "deny"])
+def test_a_capability_is_one_of_such_an_entry(table: str) -> None:
+    entry = {"allow": ALLOW, "opaque": OPAQUE, "deny": DENY}[table]
+    taken = {"data.x": table != "deny", "data.a-b": table != "deny", "net": table != "allow", "data.": False, "data.x.y": False, "x": False, "alnum": False}
+    for capability, fine in taken.items():
+        document = policy(**{table: [{**entry, "capability": capability}]})
+        if fine:
+            check_policy(document, None)
+            continue
+        path, message = the_problem(document)
+        assert path == f"{table}[0].capability"
+        assert message.startswith(f"'{capability}' is not a capability of such an entry; ")
+    _, message = the_problem(policy(**{table: [{**entry, "capability": "zzzzzzzz"}]}))
+    listed = message.partition("there is ")[2].split(", ")
+    assert ("data.*" in listed, "net" in listed) == (table != "deny", table != "allow")
+    assert the_problem(policy(**{table: [{**entry, "capability": 5}]})) == (f"{table}[0].capability", "expected a string, found a whole number")
+
+
 def test_levels_that_can_be_set() -> None:
     file = check_policy(policy(rules={"SL123": "error", "SL124": "note", "SL310": "warning", "SL110": "error"}), None)
     assert file.rules == {"SL123": "error", "SL124": "note", "SL310": "warning"}  # an error that is one anyway says nothing
@@ -293,7 +321,7 @@ def test_what_carries_a_law_is_always_an_error(code: str) -> None:
     [
         ({"SL999": "error"}, "rules.SL999", "there is no such rule"),
         ({"unreferenced-storage": "error"}, "rules.unreferenced-storage", "write SL123"),
-        ({"SL123": "fatal"}, "rules.SL123", "expected 'note' or 'warning' or 'error'"),
+        ({"SL123": "fatal"}, "rules.SL123", "expected 'note' or 'warning' or 'error', found 'fatal'"),
         ({"SL123": True}, "rules.SL123", "found a boolean"),
         (["SL123"], "rules", "expected a table"),
     ],
@@ -302,6 +330,8 @@ def test_wrong_levels(rules: Any, path: str, word: str) -> None:
     found, message = the_problem(policy(rules=rules))
     assert found == path
     assert word in message
+    if isinstance(rules, dict):
+        assert [place for place, _ in problems(policy(rules={**rules, "SL998": "error"}))] == [path, "rules.SL998"]
 
 
 @pytest.mark.parametrize("key", [*RAISE])
@@ -325,6 +355,7 @@ def test_what_was_not_read_or_may_not_be_built_is_not_waived(code: str) -> None:
     ("changes", "path", "word"),
     [
         ({"raise": [{**RAISE, "limit": "tensor_bytes"}]}, "raise[0].limit", "did you mean 'tensor-bytes'?"),
+        ({"raise": [{**RAISE, "limit": 5}]}, "raise[0].limit", "expected a string, found a whole number"),
         ({"raise": [{**RAISE, "to": True}]}, "raise[0].to", "found a boolean"),
         ({"raise": [{**RAISE, "expires": "soon"}]}, "raise[0].expires", "is not a date"),
         ({"raise": RAISE}, "raise", "expected an array of tables ([[raise]])"),

@@ -123,10 +123,11 @@ def mutants(path: str) -> Iterator[Mutant]:
     module = wrapper.visit(visitor)
     places = wrapper.resolve(PositionProvider)
     owners = dict(_owners(module))
+    statements = {id(part): statement for statement in module.body for part in file_mutation._walk(statement)}
     numbers: dict[str, int] = {}
     for mutation in visitor.mutations:
-        whole = mutation.contained_by_top_level_function or _statement(module, mutation.original_node)
-        owner = owners.get(whole)
+        whole = mutation.contained_by_top_level_function or statements.get(id(mutation.original_node))
+        owner = owners.get(whole) if whole is not None else None
         if owner is not None:  # and not a class body, an import, a table of the module
             numbers[owner] = numbers.get(owner, 0) + 1
             text = module.code_for_node(mutation.mutated_node)
@@ -146,10 +147,6 @@ def _owners(module: cst.Module) -> Iterator[tuple[cst.CSTNode, str]]:
             target = statement.body[0].targets[0].target if isinstance(statement.body[0], cst.Assign) else statement.body[0].target
             if isinstance(target, cst.Name):
                 yield statement, target.value
-
-
-def _statement(module: cst.Module, node: cst.CSTNode) -> cst.CSTNode | None:
-    return next((statement for statement in module.body if any(part is node for part in file_mutation._walk(statement))), None)
 
 
 # ---- putting it in place ----------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from safeload.api import read
 from safeload.budget import Budget, Copies
 from safeload.limits import Limits
 from safeload.machine.lane import Lane
-from safeload.machine.nodes import PersistentId
+from safeload.machine.nodes import Call, PersistentId
 from safeload.policy.resolve import load_policy, policy_from_dict
 from safeload.policy.vet import vet
 from safeload.policy.vetted import External, StorageId
@@ -515,6 +515,16 @@ def test_only_a_storage_outside_of_tensors_stands_as_a_value() -> None:
 
     assert loose(listed(tensor(), tensor())) == set()
     assert len(loose(listed(tensor(), storage()))) == 1
+
+
+@pytest.mark.parametrize("count", [1, 16, 17, 40])
+def test_storages_that_calls_make_stand_as_values_in_a_list_of_any_length(count: int) -> None:
+    made = call("torch.storage", "_load_from_bytes", raw(b"N."))
+    graph = read(stream(listed(*[made] * count))).graphs[-1][2]
+    calls = [node.index for node in graph.log if type(node) is Call]
+    explained = {index: StorageId(index=index, offset=0, storage_type="FloatStorage", key=str(index), location="cpu", numel=1, view=None) for index in calls}
+    vetted = vet(graph, load_policy("checkpoint"), limits=Limits(), external=External(storages=explained)).vetted
+    assert vetted is not None and vetted.loose == set(calls) and len(calls) == count
 
 
 # ---- the report ----------------------------------------------------------------------------------------------------------------------------

@@ -116,8 +116,10 @@ ARRAY = (1, (2,), DTYPE, False, b"")
 STATE = (3, "<", None, None, None, -1, -1, 0)
 WRAPPED = {"subclass": NDARRAY, "shape": (2,), "order": "C", "dtype": DTYPE, "allow_mmap": True}
 NESTED = {"values": TENSOR, "offsets": TENSOR}
+EVERY = {**NESTED, "lengths": TENSOR, "_ragged_idx": 1, "_ragged_size": 2, "_metadata_cache": {}, "requires_grad": False}
 TAKEN: list[tuple[Any, list[Any]]] = [
     (contracts.empty_state, [None, {}]),
+    (contracts.ordered_dict_state, [{}, {"_metadata": {}}]),
     (
         contracts.array_state,
         [
@@ -150,7 +152,7 @@ TAKEN: list[tuple[Any, list[Any]]] = [
     (contracts.generator_state, [(1, None, TENSOR), (1, 2, TENSOR)]),
     (
         contracts.jagged_args,
-        [(NESTED,), ({**NESTED, "lengths": TENSOR},), ({**NESTED, "lengths": None},), ({**NESTED, "_ragged_idx": 2, "requires_grad": True},)],
+        [(NESTED,), (EVERY,), ({**NESTED, "lengths": TENSOR},), ({**NESTED, "lengths": None},), ({**NESTED, "_ragged_idx": 2, "requires_grad": True},)],
     ),
     (contracts.bytearray_args, [(), (b"",), ("a", "latin-1")]),
     (contracts.pairs_args, [(), ([],), ([[1, 2], ("a", "b")],)]),
@@ -159,6 +161,7 @@ TAKEN: list[tuple[Any, list[Any]]] = [
 ]  # fmt: skip
 REFUSED: list[tuple[Any, str, list[Any]]] = [
     (contracts.empty_state, "is not empty", [{"a": 1}, [], ()]),
+    (contracts.ordered_dict_state, "", [{"a": 1}, {"_metadata": {}, "a": 1}, [], ()]),
     (
         contracts.array_state, "the state of an array is",
         [None, (), (2, *ARRAY[1:]), (True, *ARRAY[1:]), (1.0, *ARRAY[1:]), list(ARRAY[1:]), ARRAY[2:], (*ARRAY, 1)],
@@ -228,6 +231,7 @@ REFUSED: list[tuple[Any, str, list[Any]]] = [
         contracts.jagged_args, "the ragged dimension",
         [({**NESTED, "_ragged_idx": index},) for index in (None, True, 1.0)] + [({**NESTED, "requires_grad": grad},) for grad in (None, 1)],
     ),
+    (contracts.quantized_args, "the quantizer", [(0, 0, 0, 0, quantizer, 0, 0) for quantizer in ((), (1,), (OTHER, 1.0, 0))]),
     (contracts.bytearray_args, "makes bytes here", [("a", "utf-8"), (b"a", "latin-1")]),
     (contracts.pairs_args, "are pairs", [([1],), ([[1]],), ([[1, 2], [1, 2, 3]],), (["ab"],)]),
     (contracts.default_dict_args, "a plain class", [(NDARRAY,)]),

@@ -447,6 +447,21 @@ def test_a_tensor_of_a_class_that_is_kept_as_a_record() -> None:
     assert said[1][1].endswith("the class of the tensor is not one that the policy keeps as a record")
 
 
+@pytest.mark.parametrize(
+    ("state", "fine"),
+    [
+        (f"NONE\n{paired(a=integer(1))}TUPLE2\n", True),
+        (f"{paired(a=integer(1))}NONE\nTUPLE2\n", True),
+        (f"NONE\n{keyed(integer(1))}TUPLE2\n", False),
+        (f"NONE\n{integer(1)}TUPLE2\n", False),
+        ("NONE\nTUPLE1\n", False),
+    ],
+)
+def test_the_attributes_of_a_typed_tensor_in_a_dict_and_in_slots(state: str, fine: bool) -> None:
+    report = safeload.scan(archive(typed(name("torch", "Tensor"), state=state)))
+    assert [finding.rule for finding in report.errors] == ([] if fine else ["SL304"])
+
+
 @pytest.mark.parametrize("args", ["", name("torch", "Tensor"), name("torch", "Tensor") + "NONE\nNONE\n", name("torch", "Tensor") + "NONE\n"])
 def test_a_typed_tensor_without_its_parts(args: str) -> None:
     listing = call("torch._tensor", "_rebuild_from_type_v2", name("torch._utils", "_rebuild_tensor_v2") + args)

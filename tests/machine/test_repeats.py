@@ -371,6 +371,12 @@ UNITS: dict[str, Any] = {  # what stands in the list that is one unit, by its nu
     "got from in front of all PUTs": lambda at: b"](K%ch%ce" % (at, at % 3 if at < 15 else 90),
     "got from between the PUTs": lambda at: b"](K%ch%ce" % (at, at % 3 if at < 15 else 50),
     "got from nowhere at once": lambda at: b"](K%ch%ce" % (at, 90 if at == 2 else at % 2),
+    "got from nowhere in the first unit of the columns": lambda at: b"](K%ch%ce" % (at, 90 if at == 4 else at % 2),
+    "two PUTs, and the second jumps in the first unit of the columns": lambda at: (
+        b"]" + put(300 + 2 * at) + b"]" + put(351 if at == 4 else 301 + 2 * at) + b"K%c" % at
+    ),
+    "an empty list in it": lambda at: b"K%c]" % at,
+    "an empty dict in it": lambda at: b"K%c}" % at,
     "a name of two that is got, then one that is not there": lambda at: b"h%cK%c" % (at % 2 if at < 15 else 250, at),
     "a name of two that is got, then one between": lambda at: b"h%cK%c" % (at % 2 if at < 15 else 50, at),
     "called with a flag": lambda at: b"h\x01%c\x85R" % (0x88 + at % 2),
@@ -399,6 +405,10 @@ def test_more_numbers_than_are_kept_are_read_again() -> None:
 
 def test_a_mark_that_the_unit_before_has_opened(columns: list[int]) -> None:
     held(b"\x80\x02((](K\x00e" + b"".join(b"t(](K%ce" % at for at in range(30)) + b"tt.")
+
+
+def test_a_put_of_what_the_unit_before_has_made(columns: list[int]) -> None:
+    held(b"\x80\x02](K\x00" + b"".join(put(300 + at) + b"](K%ce" % at for at in range(39)) + b"e.")
 
 
 @pytest.mark.parametrize("first", [2**32 - 30, 2**32 - 21, 2**32 - 20, 2**32 - 5])

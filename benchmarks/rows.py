@@ -373,7 +373,7 @@ def _parse(workload: str, what: str, bound: float) -> Row:
                 load="torch_parsed(path)",
                 same=False,
             ),
-            _counted("C unpickler with stubs", file, "stubbed"),
+            _counted("C unpickler with stubs", file, "stubbed_stream"),
             _counted("pickletools.genops", file, "genops"),
         ),
         goals=(Goal(quantity="cpu", against="torch's weights-only unpickler", at_least=bound),),
@@ -386,7 +386,7 @@ def _counted(label: str, file: str, function: str) -> Contestant:
 
 def _stream(file: str, workload: str, what: str, goals: dict[str, float]) -> Row:
     """One stream and a verdict on it, inside a process."""
-    begun = "from io import BytesIO; from benchmarks.limit import stream_of; "
+    begun = "from io import BytesIO; from benchmarks.limit import stream_once; "
     return Row(
         id=f"stream_{workload}",
         title=f"Judge the stream alone: {what}",
@@ -398,14 +398,14 @@ def _stream(file: str, workload: str, what: str, goals: dict[str, float]) -> Row
                 label="picklescan",
                 file=file,
                 imports=begun + "from picklescan.scanner import scan_pickle_bytes",
-                load="scan_pickle_bytes(BytesIO(stream_of(path)), path) and None",
+                load="scan_pickle_bytes(BytesIO(stream_once(path)), path) and None",
                 same=False,
             ),
             Contestant(
                 label="fickling",
                 file=file,
                 imports=begun + "from fickling.fickle import Pickled; from fickling.analysis import check_safety",
-                load="check_safety(Pickled.load(BytesIO(stream_of(path)))) and None",
+                load="check_safety(Pickled.load(BytesIO(stream_once(path)))) and None",
                 same=False,
                 most=1,
             ),

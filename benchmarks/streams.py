@@ -1,4 +1,4 @@
-"""The stream of a file by itself, without its zip and its storages: what reads or judges it, and nothing around that.
+"""The stream of a file by itself, in memory, without its zip and its storages: what reads or judges it, and nothing around that.
 
     parsed, judged        ours: the machine; the machine and the policy
     torch_parsed          torch's weights-only unpickler. Every persistent id gives it one and the same storage, so that nothing is read but the stream; it
@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from .limit import stream_of
+from .limit import stream_once
 
 STORAGE_BYTES = 1 << 16  # more than any tensor of the workloads of small ones has
 
@@ -21,7 +21,7 @@ def parsed(path: str) -> None:
     from safeload.limits import Limits
     from safeload.machine.interpret import interpret
 
-    interpret(stream_of(path), budget=Budget(Limits()), member="data.pkl")
+    interpret(stream_once(path), budget=Budget(Limits()), member="data.pkl")
 
 
 def judged(path: str) -> None:
@@ -32,7 +32,7 @@ def judged(path: str) -> None:
     from safeload.policy.vet import vet
 
     policy, limits = policy_and_limits(None, None)
-    graph = interpret(stream_of(path), budget=Budget(limits), member="data.pkl")
+    graph = interpret(stream_once(path), budget=Budget(limits), member="data.pkl")
     if vet(graph, policy, limits=limits, member="data.pkl").vetted is None:
         raise SystemExit("the stream is not accepted")
 
@@ -48,4 +48,4 @@ def torch_parsed(path: str) -> None:
         def persistent_load(self, pid: Any) -> Any:
             return storage
 
-    Stubbed(io.BytesIO(stream_of(path))).load()
+    Stubbed(io.BytesIO(stream_once(path))).load()

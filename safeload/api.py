@@ -102,7 +102,7 @@ def load_shown(
         raise TypeError(f"mmap is True, False, 'r' or None, not {mmap!r}")
     resolved, budget_limits = policy_and_limits(policy, limits)
     is_file = is_seekable(f)
-    options = _options(encoding, errors, extra_opaque=frozenset(constructors or ()), first_only=is_file)
+    options = _options(encoding, errors, extra_opaque=frozenset(constructors or ()), first_only=is_file, brief=True)
     start = f.tell() if is_file else 0  # type: ignore[union-attr]
     # 1
     with open_source(f, budget_limits) as source, Paused():

@@ -149,7 +149,7 @@ def _report(judging: Judging, remote: Fetched | None) -> Report:
         has_opaque=any(use.decision == "opaque" for use in judging.globals),
         findings=kept,
         globals=_merged(judging.globals),
-        members=tuple(judging.member_infos()),
+        members=() if judging.options.brief and verdict == "accepted" and policy.mode == "enforce" else tuple(judging.member_infos()),
         bytes_total=judging.file.size + judging.beside_bytes,
         bytes_accounted=_accounted(judging),
         opcodes=judging.opcodes,

@@ -12,7 +12,10 @@ from builds import agree, dense, torch_zip
 
 import safeload
 from safeload import api
+from safeload.judge import Options, judge
+from safeload.limits import Limits
 from safeload.opcodes.assemble import assemble
+from safeload.source import open_source
 
 EVIL = assemble("PROTO 2\nGLOBAL posix system\nBINUNICODE 'true'\nTUPLE1\nREDUCE\nSTOP")
 DEFLATED = torch_zip(dense("ByteStorage", 1000, (1000,), (1,)), {"0": bytes(range(250)) * 4}, method=8)
@@ -68,3 +71,19 @@ def test_a_refused_file_is_freed_when_its_report_is_made(data: bytes) -> None:
     finally:
         tracemalloc.stop()
         gc.enable()
+
+
+def test_a_brief_report_leaves_out_members_only_of_what_is_loaded() -> None:
+    """`load` shows the report of a file that it refuses: that one is whole."""
+    brief, limits = Options(brief=True), Limits()
+    accepted = torch_zip("EMPTY_DICT\n")
+    refused = torch_zip("GLOBAL posix mkdir\nBINUNICODE 'never'\nTUPLE1\nREDUCE\n")
+    for policy, data, whole in (("checkpoint", accepted, False), ("checkpoint", refused, True)):
+        with open_source(data, limits) as source:
+            report = judge(source, safeload.load_policy(policy), limits, brief).report
+        full = safeload.scan(data, policy=policy)
+        assert report.members == (full.members if whole else ())
+        assert (report.verdict, report.findings, report.bytes_accounted) == (full.verdict, full.findings, full.bytes_accounted)
+    with pytest.raises(safeload.PolicyRejected) as caught:
+        safeload.load(refused)
+    assert caught.value.report.members == safeload.scan(refused).members != ()

@@ -43,6 +43,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     extra_opaque: frozenset[str] = frozenset()  # names that the caller constructs himself
     first_only: bool = False  # stop behind the first object of a sequence: a file object is read from one save to the next
     digest: bool = False  # sha256 of the whole file
+    brief: bool = False  # does nobody look at the report of a file that is accepted, and loaded? Then its members are not listed
     loader: Loader = "safeload"  # "any": judge for every program that could load the file, not for safeload alone
 
 
